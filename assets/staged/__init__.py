@@ -1,0 +1,1 @@
+"""Typed, deduplicated, erased: the tables every product reads."""

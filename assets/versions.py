@@ -1,0 +1,26 @@
+"""The code version of a product: the release and a hash of the sources that compute it.
+
+A product is reused only when its code is the same (spec 00, fingerprint); hashing the sources
+means that nobody has to remember to raise a number.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@cache
+def code_version_of(product: str) -> str:
+    """``<release>+<8 hex>`` over ``assets/<product>/``, its contracts and the frame they share."""
+    sources = [p for p in (ROOT / "assets" / product).rglob("*") if p.is_file() and "__pycache__" not in p.parts]
+    sources += [ROOT / "assets" / "frame.py", ROOT / "quality" / "contract.py"]
+    sources += [p for p in (ROOT / "quality").glob("*.py") if p.stem == product]
+    digest = hashlib.sha256()
+    for path in sorted(sources):
+        digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return f"{version('flowforge')}+{digest.hexdigest()[:8]}"
