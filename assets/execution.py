@@ -33,6 +33,8 @@ class Execution:
     counts: tuple[StageCount, ...]
     notes: Mapping[str, Any]
     is_reused: bool
+    rows_read: int
+    """Rows of all input tables."""
 
     @property
     def is_acceptable(self) -> bool:
@@ -81,6 +83,7 @@ def execute(
         counts=result.counts if result else counts_of(next(iter(standing.values()))),
         notes=result.notes if result else {},
         is_reused=result is None,
+        rows_read=sum(t.manifest.tables[name].rows for name, t in plan.inputs.items()),
     )
 
 

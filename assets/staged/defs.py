@@ -1,7 +1,5 @@
 """Dagster definitions of group ``staged``: one multi-asset, one ``contract_holds`` check per table."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

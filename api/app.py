@@ -1,0 +1,51 @@
+"""The app: routes, problems, docs and the edge put together (spec 06).
+
+Lives here: :func:`create_app`. Does not belong here: starting a server (api.server), any single path.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
+
+from api import docs, problems, routes
+from api.edge import Edge
+from api.runtime import Runtime
+from store.settings import Settings, load_settings
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The API over the generations below ``settings.home``.
+
+    Raises ``api.keyring.KeysUnusable`` when no key can verify tokens (production without a JWKS).
+    """
+    runtime = Runtime(settings)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        async with runtime.kept_fresh():
+            yield
+
+    app = FastAPI(lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
+    app.state.runtime = runtime
+    problems.install(app)
+    routes.install(app)
+    docs.install(app)
+    app.add_middleware(Edge, settings=settings)
+    if settings.api.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.api.cors_origins,
+            allow_methods=["GET"],
+            allow_headers=["authorization", "if-none-match", "traceparent"],
+            expose_headers=["etag", "retry-after", "x-data-generation", "x-data-as-of"],
+        )
+    return app
+
+
+def app_from_environment() -> FastAPI:
+    """The app of the settings in the environment: what server workers call."""
+    return create_app(load_settings())

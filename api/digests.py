@@ -1,0 +1,81 @@
+"""Digests: the built ones of the last 90 days, and one of them as JSON or as the rendered mail (spec 04, 06.2)."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from typing import Annotated, Final
+
+from fastapi import Path, Query, Request, Response
+
+from api.access import subject_of
+from api.conditional import JSON, answer, negotiated, origin_of
+from api.pages import Listing, by_newest, list_page
+from api.parameters import DigestParameters, NoParameters
+from api.problems import ProblemRaised
+from api.runtime import generation_of
+from store.payloads import DigestKind, etag_of
+from store.serving import Dataset, Generation
+
+HTML: Final = "text/html"
+MAIL_HEADERS: Final = {
+    "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; img-src https:",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+}
+_DIGEST_ID: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
+
+
+def listing(kind: DigestKind | None) -> Listing:
+    """The list of digests of one kind, or of all."""
+    return Listing("digests", "digests", kind or "", by_newest)
+
+
+def _of_kind(kind: DigestKind) -> Callable[[bytes], bool]:
+    def keep(fragment: bytes) -> bool:
+        return bool(json.loads(fragment)["kind"] == kind)
+
+    return keep
+
+
+async def digests(request: Request, query: Annotated[DigestParameters, Query()]) -> Response:
+    """A page of the person's digests that were built in the last 90 days, newest first."""
+    negotiated(request, JSON)
+    keep = None if query.kind is None else _of_kind(query.kind)
+    return await list_page(request, listing(query.kind), query.limit, query.cursor, keep)
+
+
+DigestId = Annotated[str, Path(description="`digest_id` of a digest.", examples=["a" * 64])]
+
+
+async def digest(request: Request, digest_id: DigestId, _query: Annotated[NoParameters, Query()]) -> Response:
+    """One digest with its groups; with `Accept: text/html` the mail as it was rendered."""
+    media_type = negotiated(request, JSON, HTML)
+    generation = generation_of(request)
+    details, row = _found(generation, digest_id, subject_of(request).user_id)
+    origin = origin_of(generation, details)
+    if media_type == HTML:
+        html = details.html(row)
+        return answer(request, origin, html, etag_of(html, HTML), media_type=HTML, headers=MAIL_HEADERS)
+    body = details.body(row)
+    joined = b'%b,"generation":"%b","as_of":"%b"}' % (
+        body[:-1],
+        origin.generation.encode(),
+        origin.as_of_text.encode(),
+    )
+    return answer(request, origin, joined, etag_of(body, JSON))
+
+
+def _found(generation: Generation, digest_id: str, user_id: int) -> tuple[Dataset, int]:
+    """The digest's row; an absent one and another user's are the same 404."""
+    details = generation.dataset("digest_details")
+    if details is not None and _DIGEST_ID.fullmatch(digest_id):
+        row = details.find(int(digest_id[:16], 16))
+        if row is not None and details.owner(row) == user_id and _id_of(details, row) == digest_id:
+            return details, row
+    raise ProblemRaised("not-found", "This person has no digest of that id among those of the last 90 days.")
+
+
+def _id_of(details: Dataset, row: int) -> object:
+    return json.loads(details.body(row))["digest"]["digest_id"]

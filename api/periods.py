@@ -1,0 +1,46 @@
+"""Periods: the ``from`` and ``to`` of a request, filled in and bounded (spec 06.2).
+
+"Today" is the day of the generation's ``as_of``, so the same generation gives the same answer at any hour.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from api.problems import invalid_parameter
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """Days ``[start, end)``."""
+
+    start: date
+    end: date
+
+    def holds(self, day: str) -> bool:
+        """Whether an ISO date lies in it."""
+        return self.start.isoformat() <= day < self.end.isoformat()
+
+
+def local_day(instant: datetime, time_zone: str) -> date:
+    """The local date of ``instant`` in an IANA zone; UTC when the zone is unknown."""
+    try:
+        return instant.astimezone(ZoneInfo(time_zone)).date()
+    except (ZoneInfoNotFoundError, ValueError):
+        return instant.date()
+
+
+def period(start: date | None, end: date | None, today: date, default_days: int, max_days: int) -> Period:
+    """The period asked for; raises a 422 problem when it is empty, too long or before the calendar."""
+    stop = end or today
+    if start is None:
+        if stop.toordinal() <= default_days:
+            raise invalid_parameter("to", f"choose a day at least {default_days} days after 0001-01-01")
+        start = stop - timedelta(days=default_days)
+    if start >= stop:
+        raise invalid_parameter("from", f"must be before to ({stop}): to is exclusive")
+    if (stop - start).days > max_days:
+        raise invalid_parameter("from", f"the period may span {max_days} days at most; ask for it in parts")
+    return Period(start, stop)

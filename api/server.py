@@ -1,0 +1,95 @@
+"""The server: granian with the bounds the API counts on (spec 06.4).
+
+Lives here: how the API is started, and the settings its workers are handed. Does not belong here: the app.
+Run as ``python -m api.server``; ``flowforge serve`` does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import socket
+from collections.abc import Mapping
+from typing import Any, Final
+
+from granian import Granian
+from granian.constants import Interfaces
+from granian.http import HTTP1Settings
+from pydantic import BaseModel, SecretStr
+
+from store.settings import Settings, load_settings
+
+HEADER_TIMEOUT_MS: Final = 5_000
+MAX_REQUEST_HEAD_BYTES: Final = 64 * 1024
+KILL_TIMEOUT_SECONDS: Final = 10
+BACKLOG: Final = 1024
+
+
+def serve(settings: Settings, *, host: str | None = None, port: int | None = None, workers: int | None = None) -> None:
+    """Serve the API until SIGTERM or SIGINT; open requests are finished first.
+
+    ``host``, ``port`` and ``workers`` default to ``settings.api``; port 0 takes any free one. A half-sent
+    header closes the connection after 5 s, a dead worker is replaced.
+    """
+    address, chosen = host or settings.api.host, settings.api.port if port is None else port
+    os.environ |= environment_of(settings)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    Granian(
+        "api.app:app_from_environment",
+        factory=True,
+        address=address,
+        port=chosen or free_port(address),
+        interface=Interfaces.ASGI,
+        workers=workers or settings.api.workers,
+        backlog=BACKLOG,
+        http1_settings=HTTP1Settings(header_read_timeout=HEADER_TIMEOUT_MS, max_buffer_size=MAX_REQUEST_HEAD_BYTES),
+        respawn_failed_workers=True,
+        workers_kill_timeout=KILL_TIMEOUT_SECONDS,
+    ).serve()
+
+
+def free_port(address: str) -> int:
+    """A port that was free a moment ago."""
+    with socket.create_server((address, 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def environment_of(settings: Settings) -> dict[str, str]:
+    """The environment variables that make these settings again, without those that equal their default."""
+    return dict(_variables("FLOWFORGE_", settings, Settings()))
+
+
+def _variables(prefix: str, model: BaseModel, default: BaseModel) -> list[tuple[str, str]]:
+    found: list[tuple[str, str]] = []
+    for name, field in type(model).model_fields.items():
+        value, usual = getattr(model, name), getattr(default, name)
+        key = prefix + (field.alias or name).upper()
+        if isinstance(value, BaseModel):
+            found += _variables(key + "__", value, usual)
+        elif value != usual and value is not None:
+            found.append((key, _text(value)))
+    return found
+
+
+def _text(value: object) -> str:
+    if isinstance(value, list | tuple):
+        return json.dumps([_text(v) for v in value])
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    return str(value)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Serve with the settings of the environment."""
+    parser = argparse.ArgumentParser(prog="python -m api.server", description="Serve the FlowForge API.")
+    parser.add_argument("--host", default=None)
+    parser.add_argument("--port", type=int, default=None)
+    parser.add_argument("--workers", type=int, default=None)
+    options: Mapping[str, Any] = vars(parser.parse_args(arguments))
+    serve(load_settings(), **options)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Notification digests (spec 04)."""

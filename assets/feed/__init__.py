@@ -1,0 +1,1 @@
+"""Precomputed feeds (spec 03)."""

@@ -1,0 +1,1 @@
+"""Friend recommendations (spec 02)."""

@@ -1,0 +1,12 @@
+"""Dagster definitions of group ``friends``: the product, described in ``assets.friends.product``."""
+
+import dagster as dg
+
+from assets.factory import product_assets
+from assets.friends.product import friends
+from quality.registry import REGISTRY
+
+
+def friends_assets(partitions: dg.HourlyPartitionsDefinition) -> dg.AssetsDefinition:
+    """The product's tables as one multi-asset."""
+    return product_assets(friends, lambda settings: settings.friends, contracts=REGISTRY, partitions=partitions)

@@ -1,0 +1,131 @@
+"""The global pass of selection, compiled: who is shown to whom under k and the exposure cap.
+
+Lives here: one greedy loop over all pairs in one total order (score desc, viewer asc, mutual
+friends desc, candidate asc). Listed pairs come sorted; pairs that only popularity proposes are
+never listed: they stand on shelves by level. The order agrees with every viewer's and every
+candidate's own, so the result is the one stable assignment. Does not belong here: scores.
+
+Shelves: shelf r is ``shelf_idx[shelf_ptr[r]:shelf_ptr[r + 1]]``; first (country, level), then the
+levels of all countries together. ``skip[i]`` leads to the next place whose candidate is below
+the cap; ``place[c]`` holds a candidate's places of either kind (-1: none).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from assets.friends.graph import Flags, Index, Ints, Whole
+from assets.friends.kernels import holds, kernel
+
+CHOSEN, CAPPED = 1, 2
+
+
+@kernel
+def next_open(skip: Ints, i: Whole) -> np.int64:
+    """The first place at or after i that is still open; paths are halved on the way."""
+    while skip[i] != i:
+        skip[i] = skip[skip[i]]
+        i = skip[i]
+    return np.int64(i)
+
+
+@kernel
+def show(c: Whole, shown_to: Ints, cap: int, skip: Ints, place: Ints) -> None:
+    """Count one more viewer; at the cap the candidate leaves the shelves."""
+    shown_to[c] += 1
+    if shown_to[c] == cap:
+        for kind in range(2):
+            if place[c, kind] >= 0:
+                skip[place[c, kind]] = place[c, kind] + 1
+
+
+@kernel
+def take_before(
+    p: Whole, top: Whole, v: Whole, c: Whole, viewer: Index, candidate: Index, score: Ints, is_near: Flags,
+    room: Ints, shown_to: Ints, cap: int, verdict: Ints, skip: Ints, place: Ints,
+) -> np.int64:  # fmt: skip
+    """Judge the listed pairs from p that stand before (score top, viewer v, candidate c); return the next."""
+    while p < viewer.size:
+        w, d = np.int64(viewer[p]), np.int64(candidate[p])
+        if score[p] < top or (score[p] == top and (w > v or (w == v and d >= c))):
+            break
+        if room[w] > 0:
+            if not is_near[p] and shown_to[d] >= cap:
+                verdict[p] = 2
+            else:
+                verdict[p] = 1
+                room[w] -= 1
+                if not is_near[p]:
+                    show(d, shown_to, cap, skip, place)
+        p += 1
+    return np.int64(p)
+
+
+@kernel
+def assign(
+    viewer: Index, candidate: Index, score: Ints, is_near: Flags, room: Ints, cap: int, waiting: Index,
+    country: Index, bonus: int,
+    levels: int, shelf_ptr: Ints, shelf_idx: Index, skip: Ints, place: Ints, listed_ptr: Ints, listed_idx: Index,
+    friend_ptr: Ints, friend_idx: Index, barred_ptr: Ints, barred_idx: Index,
+) -> tuple[Ints, Index, Ints]:  # fmt: skip
+    """Walk the total order once.
+
+    ``room`` (per person): rows the viewer may still have; ``is_near``: outside the cap;
+    ``waiting``: viewers that the popular may fill, ascending; ``bonus``: score of country alone;
+    ``levels``: how many scores popularity gives.
+    ``room`` and ``waiting`` are used up.
+    Returns the verdict of every listed pair (0 left, 1 chosen, 2 capped), the filled pairs (m, 2)
+    and their scores.
+    """
+    n = country.size
+    verdict = np.zeros(viewer.size, dtype=np.int64)
+    shown_to = np.zeros(n, dtype=np.int64)
+    need = 0
+    for i in range(waiting.size):
+        need += room[waiting[i]]
+    pairs = np.empty((need, 2), dtype=np.int32)
+    scores = np.empty(need, dtype=np.int64)
+    active_count = waiting.size
+    everywhere = shelf_ptr.size - 1 - levels
+    least = np.int64(-1)
+    p = np.int64(0)
+    out = 0
+    for step in range(bonus + levels):
+        top = np.int64(bonus + levels - 1 - step)
+        is_home = top >= bonus
+        level = top - bonus if is_home else top
+        if level >= levels or shelf_ptr[everywhere + level] == shelf_ptr[everywhere + level + 1]:
+            continue
+        still = 0
+        for a in range(active_count):
+            v = np.int64(waiting[a])
+            home = np.int64(country[v])
+            row = home * levels + level if is_home else everywhere + level
+            i = stop = least
+            if home >= 0 or not is_home:
+                i, stop = next_open(skip, shelf_ptr[row]), shelf_ptr[row + 1]
+            while i < stop and room[v] > 0:
+                c = np.int64(shelf_idx[i])
+                p = take_before(p, top, v, c, viewer, candidate, score, is_near, room, shown_to, cap, verdict,
+                                skip, place)  # fmt: skip
+                if (
+                    room[v] > 0 and shown_to[c] < cap and c != v
+                    and (is_home or home < 0 or country[c] != home)
+                    and not holds(listed_ptr, listed_idx, v, c)
+                    and not holds(friend_ptr, friend_idx, v, c)
+                    and not holds(barred_ptr, barred_idx, v, c)
+                ):  # fmt: skip
+                    pairs[out, 0], pairs[out, 1] = v, c
+                    scores[out] = top
+                    out += 1
+                    room[v] -= 1
+                    show(c, shown_to, cap, skip, place)
+                i = next_open(skip, i + 1)
+            p = take_before(p, top, v, n, viewer, candidate, score, is_near, room, shown_to, cap, verdict,
+                                skip, place)  # fmt: skip
+            if room[v] > 0:
+                waiting[still] = v
+                still += 1
+        active_count = still
+    take_before(p, least, least, least, viewer, candidate, score, is_near, room, shown_to, cap, verdict, skip, place)
+    return verdict, pairs[:out].copy(), scores[:out].copy()

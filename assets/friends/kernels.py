@@ -1,0 +1,249 @@
+"""The hot loops that propose pairs, compiled: the two-step expansion and the truncated walk.
+
+Lives here: numba kernels over compressed rows, integers only, O(people) scratch per call and
+O(viewers x k) output; each call is one slice of viewers, so slices may run in threads in any
+split. Scalars are int64 throughout, so that every helper is compiled once. Does not belong here:
+frames, ids, configuration, the features of given pairs (`overlap`), the global pass (`filling`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import numpy as np
+from numba import njit
+
+from assets.friends.graph import Flags, Index, Ints, Whole
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def kernel(function: F) -> F:
+    """Compile on first use, without the interpreter's lock; the machine code is kept beside the source."""
+    return cast(F, njit(cache=True, nogil=True, error_model="numpy")(function))
+
+
+@kernel
+def holds(ptr: Ints, idx: Index, row: Whole, value: Whole) -> bool:
+    """Whether ``value`` is in the row (binary search)."""
+    low, high = ptr[row], ptr[row + 1]
+    stop = high
+    while low < high:
+        middle = (low + high) // 2
+        if idx[middle] < value:
+            low = middle + 1
+        else:
+            high = middle
+    return bool(low < stop and idx[low] == value)
+
+
+@kernel
+def ranks_after(best: Ints, i: Whole, first: Whole, second: Whole, third: Whole) -> bool:
+    """Whether entry i stands after (first desc, second desc, third asc)."""
+    if best[i, 0] != first:
+        return bool(best[i, 0] < first)
+    if best[i, 1] != second:
+        return bool(best[i, 1] < second)
+    return bool(best[i, 2] > third)
+
+
+@kernel
+def keep_best(best: Ints, size: Whole, limit: Whole, first: Whole, second: Whole, third: Whole) -> np.int64:
+    """Offer an entry to a bounded heap with the worst on top; returns the heap's new size."""
+    i = np.int64(0)
+    if size < limit:
+        i = np.int64(size)
+        size += 1
+        while i > 0:
+            parent = (i - 1) // 2
+            if ranks_after(best, parent, first, second, third):
+                break
+            best[i, 0], best[i, 1], best[i, 2] = best[parent, 0], best[parent, 1], best[parent, 2]
+            i = parent
+    else:
+        if limit == 0 or not ranks_after(best, 0, first, second, third):
+            return np.int64(size)
+        while 2 * i + 1 < size:
+            child = 2 * i + 1
+            if child + 1 < size and ranks_after(best, child + 1, best[child, 0], best[child, 1], best[child, 2]):
+                child += 1
+            if not ranks_after(best, child, first, second, third):
+                break
+            best[i, 0], best[i, 1], best[i, 2] = best[child, 0], best[child, 1], best[child, 2]
+            i = child
+    best[i, 0], best[i, 1], best[i, 2] = first, second, third
+    return np.int64(size)
+
+
+@kernel
+def may_be_named(
+    x: Whole, viewer: Whole, candidate: Whole, has_private_list: Flags, block_ptr: Ints, block_idx: Index
+) -> bool:
+    """Whether mutual friend x may be named to the viewer (02, 2.4)."""
+    if has_private_list[x] or has_private_list[candidate]:
+        return False
+    return not (holds(block_ptr, block_idx, x, viewer) or holds(block_ptr, block_idx, x, candidate))
+
+
+@kernel
+def mark(marks: Ints, ptr: Ints, idx: Index, row: Whole, value: Whole) -> None:
+    """Mark a row's entries with ``value``."""
+    for j in range(ptr[row], ptr[row + 1]):
+        marks[idx[j]] = value
+
+
+@kernel
+def expand(
+    viewers: Index, first_ptr: Ints, first_idx: Index, second_ptr: Ints, second_idx: Index, weight: Ints,
+    friend_ptr: Ints, friend_idx: Index, barred_ptr: Ints, barred_idx: Index, is_showable: Flags,
+    shown_ptr: Ints, shown_idx: Index, shown_count: Ints, has_private_list: Flags,
+    block_ptr: Ints, block_idx: Index, k: int, depth: Ints, room: int,
+) -> tuple[Index, Ints, Ints]:  # fmt: skip
+    """Every viewer's best two-step candidates: viewer -> middle (weighted) -> candidate.
+
+    Kept are the ``k`` best by (weight after impressions desc, mutual friends as published desc,
+    index asc) and the ``depth[i]`` best by (weight desc, index asc); ``room`` = all of them at
+    most. Returns pairs (m, 2); weight, published mutual friends and whether the pair is of the
+    first kind (m, 3); and the number of eligible candidates of each viewer.
+    """
+    n = is_showable.size
+    sums = np.zeros((n, 3), dtype=np.int64)
+    barred_for = np.full(n, -1, dtype=np.int64)
+    shown = np.zeros(n, dtype=np.int64)
+    touched = np.empty(n, dtype=np.int64)
+    best = np.empty((room + 1, 3), dtype=np.int64)
+    deep = np.empty((room + 1, 3), dtype=np.int64)
+    pairs = np.empty((room * viewers.size, 2), dtype=np.int32)
+    values = np.empty((room * viewers.size, 3), dtype=np.int64)
+    eligible = np.zeros(viewers.size, dtype=np.int64)
+    zero = np.int64(0)
+    out = 0
+    for i in range(viewers.size):
+        v = np.int64(viewers[i])
+        barred_for[v] = v
+        mark(barred_for, friend_ptr, friend_idx, v, v)
+        mark(barred_for, barred_ptr, barred_idx, v, v)
+        for j in range(shown_ptr[v], shown_ptr[v + 1]):
+            shown[shown_idx[j]] = shown_count[j]
+        count = 0
+        size = deep_size = zero
+        for j in range(first_ptr[v], first_ptr[v + 1]):
+            x = first_idx[j]
+            w = weight[x]
+            if w > 0:
+                for q in range(second_ptr[x], second_ptr[x + 1]):
+                    c = np.int64(second_idx[q])
+                    if sums[c, 0] == 0:
+                        touched[count] = c
+                        count += 1
+                    sums[c, 0] += 1
+                    sums[c, 1] += w
+                    sums[c, 2] = x
+        for t in range(count):
+            c = touched[t]
+            if barred_for[c] == v or not is_showable[c]:
+                continue
+            eligible[i] += 1
+            deep_size = keep_best(deep, deep_size, depth[i], sums[c, 1], zero, c)
+            if k > 0:
+                score = sums[c, 1]
+                for _ in range(shown[c]):
+                    score = score * 9 // 10
+                mutual = sums[c, 0]
+                if mutual == 1 and not may_be_named(sums[c, 2], v, c, has_private_list, block_ptr, block_idx):
+                    mutual = 0
+                size = keep_best(best, size, k, score, mutual, c)
+        for b in range(size + deep_size):
+            c = best[b, 2] if b < size else deep[b - size, 2]
+            if sums[c, 0] > 0:
+                pairs[out, 0], pairs[out, 1] = v, c
+                values[out, 0] = sums[c, 1]
+                values[out, 1] = best[b, 1] if b < size else 0
+                values[out, 2] = 1 if b < size else 0
+                sums[c, 0] = -1
+                out += 1
+        for t in range(count):
+            sums[touched[t], 0] = sums[touched[t], 1] = 0
+        for j in range(shown_ptr[v], shown_ptr[v + 1]):
+            shown[shown_idx[j]] = 0
+    return pairs[:out].copy(), values[:out].copy(), eligible
+
+
+@kernel
+def walk(
+    viewers: Index, ptr: Ints, idx: Index, barred_ptr: Ints, barred_idx: Index, is_showable: Flags,
+    mass: int, percent: int, width: int, limit: Whole,
+) -> tuple[Index, Ints]:  # fmt: skip
+    """Truncated personalised PageRank of four steps, in integers.
+
+    ``mass`` starts at the viewer; a node hands ``percent`` of what arrived to its friends in equal
+    whole shares; the third and fourth step expand only the ``width`` best nodes by (mass desc,
+    index asc). Candidates are reached at step three or four and share no friend with the viewer:
+    the ``limit`` best by (mass arrived at those steps desc, index asc). Returns pairs (m, 2), mass (m,).
+    """
+    n = is_showable.size
+    now = np.zeros(n, dtype=np.int64)
+    then = np.zeros(n, dtype=np.int64)
+    far = np.zeros(n, dtype=np.int64)
+    is_near = np.zeros(n, dtype=np.bool_)
+    frontier = np.empty(n + 1, dtype=np.int64)
+    reached = np.empty(n, dtype=np.int64)
+    seen = np.empty(n, dtype=np.int64)
+    best = np.empty((width + limit + 1, 3), dtype=np.int64)
+    pairs = np.empty((viewers.size * limit, 2), dtype=np.int32)
+    values = np.empty(viewers.size * limit, dtype=np.int64)
+    zero = np.int64(0)
+    out = 0
+    for i in range(viewers.size):
+        v = np.int64(viewers[i])
+        near_count = far_count = 0
+        count = 1
+        frontier[0] = v
+        now[v] = mass
+        for step in range(1, 5):
+            size = zero
+            if step > 2:
+                for t in range(count):
+                    size = keep_best(best, size, width, now[frontier[t]], zero, frontier[t])
+            next_count = 0
+            for t in range(size if step > 2 else count):
+                x = best[t, 2] if step > 2 else frontier[t]
+                share = now[x] * percent // (100 * max(ptr[x + 1] - ptr[x], 1))
+                for j in range(ptr[x], ptr[x + 1]):
+                    y = np.int64(idx[j])
+                    if step <= 2 and not is_near[y]:
+                        is_near[y] = True
+                        seen[near_count] = y
+                        near_count += 1
+                    if then[y] == 0 and share > 0:
+                        reached[next_count] = y
+                        next_count += 1
+                    then[y] += share
+            for t in range(count):
+                now[frontier[t]] = 0
+            count = next_count
+            for t in range(count):
+                y = reached[t]
+                frontier[t] = y
+                now[y] = then[y]
+                then[y] = 0
+                if step > 2 and y != v and not is_near[y]:
+                    if far[y] == 0:
+                        seen[near_count + far_count] = y
+                        far_count += 1
+                    far[y] += now[y]
+        for t in range(count):
+            now[frontier[t]] = 0
+        size = zero
+        for t in range(near_count + far_count):
+            y = seen[t]
+            if t >= near_count and is_showable[y] and not holds(barred_ptr, barred_idx, v, y):
+                size = keep_best(best, size, limit, far[y], zero, y)
+            is_near[y] = False
+            far[y] = 0
+        for b in range(size):
+            pairs[out, 0], pairs[out, 1] = v, best[b, 2]
+            values[out] = best[b, 0]
+            out += 1
+    return pairs[:out].copy(), values[:out].copy()

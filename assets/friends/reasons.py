@@ -1,0 +1,93 @@
+"""Why a row is shown: the strongest true reason that reveals nothing (02, 2.4).
+
+Lives here: reasons, named mutual friends, shared groups, recorded sources. Every reason can be
+checked from the snapshot. Does not belong here: the order of rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+import numpy as np
+import polars as pl
+
+from assets.friends import overlap
+from assets.friends.config import GROUP_KINDS, NAMED
+from assets.friends.engine import Engine
+from assets.friends.graph import PAIR, Ints
+from assets.friends.interactions import readable
+from assets.friends.sources import World
+
+Frames = Mapping[str, pl.LazyFrame]
+
+
+def with_reasons(
+    rows: pl.DataFrame, world: World, between: pl.DataFrame, frames: Frames, as_of: datetime, engine: Engine
+) -> pl.DataFrame:
+    """Add ``reason_code``; ``rows`` carry the features and ``is_same_country``."""
+    strongest = pl.when(pl.col("mutual_count") > 0).then(pl.lit("mutual_friends"))
+    for number, kind in enumerate(GROUP_KINDS):
+        holds = (pl.col("kinds") & (1 << number)) > 0
+        strongest = strongest.when(holds).then(pl.lit(f"shared_{kind}"))  # type: ignore[assignment]
+    rows = rows.with_columns(reason_code=strongest.otherwise(None)).sort(list(PAIR))
+    rest = rows.filter(pl.col("reason_code").is_null())
+    dealt = readable(
+        rest.filter(pl.col("interaction_count") > 0), between, frames, world.who, world.friends, as_of
+    ).with_columns(is_interaction=pl.lit(value=True))
+    rest = rest.join(dealt, on=list(PAIR), how="left").sort(list(PAIR))
+    rest = rest.with_columns(extended_network(rest, world, engine).alias("is_near_by"))
+    is_popular = pl.col("is_same_country") & (pl.col("candidate_degree") >= 1)
+    weaker = (
+        pl.when(pl.col("is_interaction")).then(pl.lit("interaction"))
+        .when(pl.col("is_near_by")).then(pl.lit("extended_network"))
+        .when(is_popular).then(pl.lit("popular_in_country"))
+        .otherwise(pl.lit("suggested"))
+    )  # fmt: skip
+    named = rest.select(*PAIR, weaker.alias("weaker"))
+    joined = rows.join(named, on=list(PAIR), how="left")
+    return joined.with_columns(pl.coalesce("reason_code", "weaker").alias("reason_code")).drop("weaker")
+
+
+def extended_network(pairs: pl.DataFrame, world: World, engine: Engine) -> pl.Series:
+    """Whether a path of at most four edges joins each pair (sorted by viewer).
+
+    A single mutual friend that may not be named is taken out first: the answer never depends on
+    that person.
+    """
+    viewer, candidate, hidden = (pairs[name].to_numpy(writable=True) for name in ("viewer", "candidate", "hidden_id"))
+    friends = world.friends
+    parts = engine.over(
+        pairs.height, lambda s: overlap.reach(viewer[s], candidate[s], hidden[s], friends.ptr, friends.idx)
+    )
+    return pl.Series("is_near_by", np.concatenate(parts))
+
+
+def named(stem: str, ids: Ints) -> pl.Expr:
+    """The list of ids behind ``stem_0 ... stem_2``, in that order, without the missing (-1)."""
+    known = pl.Series(ids if ids.size else np.zeros(1, dtype=np.int64))
+    one = [
+        pl.when(pl.col(f"{stem}_{i}") >= 0).then(pl.lit(known).gather(pl.col(f"{stem}_{i}").clip(0)))
+        for i in range(NAMED)
+    ]
+    return pl.concat_list(one).list.drop_nulls()
+
+
+def recorded_sources(switched_on: tuple[str, ...]) -> pl.Expr:
+    """The sources that speak for a row, sorted: by what is true of the pair, and by who proposed it.
+
+    ``friends_of_friends`` iff a common neighbour exists, ``co_membership`` iff a common group of
+    at most `GROUP_SIZE_LIMIT` members, ``interaction`` iff any in 90 days; ``pagerank`` and
+    ``popular`` iff they proposed the pair.
+    """
+    true = {
+        "co_membership": pl.col("context_micro") > 0,
+        "friends_of_friends": pl.col("common_neighbours") > 0,
+        "interaction": pl.col("interaction_count") > 0,
+        "pagerank": pl.col("pagerank_micro").is_not_null(),
+    }
+    true = {name: holds for name, holds in true.items() if name in switched_on}
+    here = [pl.when(holds).then(pl.lit(name)) for name, holds in true.items()]
+    only = ~pl.any_horizontal(pl.lit(value=False), *true.values())
+    popular = pl.when(pl.col("is_filled") | only).then(pl.lit("popular"))
+    return pl.concat_list([*here, popular]).list.drop_nulls().alias("sources")

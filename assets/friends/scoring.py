@@ -1,0 +1,90 @@
+"""The ranker with fixed, documented weights (02, 2.3), in integers.
+
+A friend of a friend scores their Adamic-Adar sum. Anyone else that a signal speaks for scores
+between 1 000 and 10 000, rising with rarity of common groups, interactions and PageRank; the
+popular score 0-900 by country and degree. Then each impression takes a tenth. Does not belong
+here: who is eligible, who is shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import polars as pl
+
+from assets.friends.config import (
+    FEATURES,
+    MICRO,
+    OUTSIDE_BASE,
+    OUTSIDE_RANGE,
+    POPULAR_COUNTRY_BONUS,
+    POPULAR_DEGREE_LIMIT,
+    RANKER,
+    VARIANTS,
+)
+from assets.friends.graph import Ints, People
+
+
+def base_score() -> pl.Expr:
+    """The score before impressions, from the features and ``arm`` (index into `VARIANTS`)."""
+    signal = pl.lit(0, dtype=pl.Int64)
+    for number, variant in enumerate(VARIANTS):
+        weights = variant.weights
+        mine = (
+            pl.col("context_micro") * weights.context
+            + pl.col("interaction_count") * weights.interaction
+            + pl.col("pagerank_micro").fill_null(0) * weights.pagerank
+        )
+        signal = pl.when(pl.col("arm") == number).then(mine).otherwise(signal)
+    outside = OUTSIDE_BASE + OUTSIDE_RANGE * signal // (signal + MICRO)
+    is_friend_of_friend = pl.col("common_neighbours") > 0
+    return pl.when(is_friend_of_friend).then("adamic_adar_micro").when(signal > 0).then(outside).otherwise(popular())
+
+
+def popular() -> pl.Expr:
+    """The score of a pair that nothing but popularity speaks for."""
+    bonus = pl.when(pl.col("is_same_country")).then(POPULAR_COUNTRY_BONUS).otherwise(0)
+    return bonus + pl.min_horizontal("candidate_degree", POPULAR_DEGREE_LIMIT)
+
+
+def after_impressions(scores: Ints, impressions: Ints) -> Ints:
+    """``floor(score * 9 / 10)`` once for every impression."""
+    for done in range(int(impressions.max(initial=0))):
+        scores = np.where(impressions > done, scores * 9 // 10, scores)
+    return scores
+
+
+def same_country(pairs: pl.DataFrame, who: People) -> pl.Series:
+    """Whether viewer and candidate have the same country, known for both."""
+    mine, theirs = who.country[pairs["viewer"].to_numpy()], who.country[pairs["candidate"].to_numpy()]
+    return pl.Series("is_same_country", (mine == theirs) & (mine >= 0))
+
+
+def friend_model() -> pl.DataFrame:
+    """`friend_model`: one row per variant, weights in the order of the features."""
+    rows: Sequence[tuple[str, list[int]]] = [
+        (v.name, [1, v.weights.context, v.weights.interaction, v.weights.pagerank]) for v in VARIANTS
+    ]
+    frame = pl.DataFrame(
+        {
+            "variant": [name for name, _ in rows],
+            "ranker": [RANKER] * len(rows),
+            "is_learned": [False] * len(rows),
+            "features": [list(FEATURES)] * len(rows),
+            "weights": [weights for _, weights in rows],
+            "positive_count": [None] * len(rows),
+            "evaluation": [None] * len(rows),
+        },
+        schema={
+            "variant": pl.String, "ranker": pl.String, "is_learned": pl.Boolean, "features": pl.List(pl.String),
+            "weights": pl.List(pl.Int64), "positive_count": pl.Int64, "evaluation": pl.String,
+        },
+    )  # fmt: skip
+    return frame.sort("variant")
+
+
+def arm_numbers(names: Sequence[str]) -> pl.Series:
+    """Variant names as their places in `VARIANTS`."""
+    place = {variant.name: i for i, variant in enumerate(VARIANTS)}
+    return pl.Series("arm", np.asarray([place[name] for name in names], dtype=np.int32))

@@ -1,0 +1,1 @@
+"""Premium usage metrics (spec 05)."""

@@ -1,0 +1,1 @@
+"""Accepted products as one immutable generation (spec 06.1)."""

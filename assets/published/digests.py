@@ -1,0 +1,123 @@
+"""Built digests as clients get them (spec 06.2 Digest, DigestDetail) and their mails. Pure."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from assets.published.rows import NO_IDS, encoded, etag_number, guard_columns, id_lists, ids, instant
+from store.datasets import MAILS
+
+_DIGEST: Final = (
+    "digest_id",
+    "kind",
+    "channel",
+    "period_key",
+    instant("window_start"),
+    instant("window_end"),
+    instant("due_at"),
+    instant("deliver_after"),
+    "time_zone",
+    "subject",
+    "eligible_count",
+    "group_count",
+    "more_count",
+    "late_count",
+)
+_GROUP: Final = (
+    "rank",
+    "group_key",
+    "category",
+    "verb",
+    "object_type",
+    ids("object_id"),
+    "actor_count",
+    id_lists("sample_actor_ids"),
+    id_lists("notification_ids"),
+    instant("last_activity_at"),
+    "text",
+    "item_count",
+)
+_BODIES: Final = ("post", "comment")
+_ZSTD: Final = pa.Codec("zstd", 3)
+
+
+def digest_list(history: pl.DataFrame) -> pl.DataFrame:
+    """Digests, newest first, as :func:`assets.published.rows.list_rows` takes them."""
+    guards = _groups(history).group_by("digest_id").agg(
+        pl.col("guard_users", "guard_groups", "guard_objects").list.explode(keep_nulls=False, empty_as_null=False)
+    )  # fmt: skip
+    return (
+        history.sort(
+            "user_id", "due_at", "digest_id", descending=[False, True, False]
+        )
+        .join(guards, on="digest_id", how="left", maintain_order="left")
+        .select(
+            pl.col("user_id").alias("viewer_id"),
+            encoded(*_DIGEST).alias("fragment"),
+            (instant("due_at") + "|" + pl.col("digest_id")).alias("fragment_key"),
+            pl.lit(value=False).alias("is_cold"),
+            *(pl.col(f"guard_{kind}").fill_null(NO_IDS) for kind in ("users", "groups", "objects")),
+        )
+    )  # fmt: skip
+
+
+def detail_rows(history: pl.DataFrame) -> pa.Table:
+    """Rows of ``digest_details`` (``store.datasets.MAILS``), by the first 16 hex digits of ``digest_id``."""
+    keyed = history.with_columns(digest_keys(history["digest_id"])).sort("key", "digest_id")
+    groups = (
+        _groups(history)
+        .join(keyed.select("digest_id", "key"), on="digest_id")
+        .sort("key", "digest_id", "rank")
+    )  # fmt: skip
+    texts = groups.group_by("digest_id", maintain_order=True).agg(pl.col("fragment").str.join(","))
+    documents = keyed.join(texts, on="digest_id", how="left", maintain_order="left").select(
+        (pl.lit('{"digest":') + encoded(*_DIGEST) + ',"groups":[' + pl.col("fragment").fill_null("") + "]}").alias(
+            "body"
+        )
+    )
+    counts = keyed["groups"].list.len().cast(pl.Int64).to_numpy()
+    guards, guard_offsets = guard_columns(groups, np.cumsum(counts) - counts, counts)
+    bodies = documents["body"]
+    return pa.Table.from_arrays(
+        [
+            pa.array(keyed["key"].to_numpy()),
+            pa.array(np.array([etag_number(text.encode(), "ready") for text in bodies], dtype=np.uint64)),
+            pa.array(keyed["user_id"].to_numpy().astype(np.uint64)),
+            pa.array([text.encode() for text in bodies], pa.large_binary()),
+            pa.array([_ZSTD.compress(html.encode(), asbytes=True) for html in keyed["html"]], pa.large_binary()),
+            guards,
+            guard_offsets,
+        ],
+        schema=MAILS,
+    )
+
+
+def digest_keys(digest_ids: pl.Series) -> pl.Series:
+    """The number that the first 16 hex digits of each id stand for."""
+    numbers = [int(digest_id[:16], 16) for digest_id in digest_ids]
+    return pl.Series("key", numbers, dtype=pl.UInt64)
+
+
+def _groups(history: pl.DataFrame) -> pl.DataFrame:
+    """One row per rendered group: its JSON and its guards."""
+    flat = (
+        history.select("digest_id", "groups")
+        .explode("groups", keep_nulls=False, empty_as_null=False)
+        .unnest("groups")
+    )  # fmt: skip
+
+    def when(*object_types: str) -> pl.Expr:
+        return pl.concat_list(pl.when(pl.col("object_type").is_in(object_types)).then("object_id"))
+
+    return flat.select(
+        "digest_id",
+        "rank",
+        encoded(*_GROUP).alias("fragment"),
+        pl.concat_list("principal_ids", "sample_actor_ids", when("user")).alias("guard_users"),
+        when("group").alias("guard_groups"),
+        when(*_BODIES).alias("guard_objects"),
+    )

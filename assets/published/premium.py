@@ -1,0 +1,71 @@
+"""Entitlements and usage as clients get them (spec 06.2 Entitlement, UsageDay). Pure."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Final
+
+import polars as pl
+
+from assets.published.rows import NO_IDS, encoded, instant
+
+USAGE_DAYS: Final = 92
+"""The API serves 90 days that end today; today may be one day ahead or behind of UTC."""
+
+_NO_GUARDS: Final = tuple(NO_IDS.alias(name) for name in ("guard_users", "guard_groups", "guard_objects"))
+
+
+def entitlement_list(entitlements: pl.LazyFrame, plans: pl.LazyFrame, meters: pl.LazyFrame) -> pl.DataFrame:
+    """Entitlements by feature, with the plan's code and the meter's unit joined (06.2)."""
+    item = encoded(
+        "feature_key",
+        "kind",
+        pl.col("code").fill_null("").alias("plan_code"),
+        "has_access",
+        pl.col("limit_value").alias("limit"),
+        "used",
+        "granted",
+        "balance",
+        "overage",
+        "unit",
+        instant("period_start"),
+        instant("resets_at"),
+    )
+    return (
+        entitlements.join(plans.select("id", "code"), left_on="plan_id", right_on="id", how="left")
+        .join(meters.select("key", "unit"), left_on="meter_key", right_on="key", how="left")
+        .sort("user_id", "feature_key")
+        .select(
+            pl.col("user_id").alias("viewer_id"),
+            item.alias("fragment"),
+            pl.col("feature_key").alias("fragment_key"),
+            pl.lit(value=False).alias("is_cold"),
+            *_NO_GUARDS,
+        )
+        .collect()
+    )
+
+
+def usage_list(usage_daily: pl.LazyFrame, meters: pl.LazyFrame, as_of: datetime) -> pl.DataFrame:
+    """The last days of each user's usage, by day and meter."""
+    item = encoded(
+        "meter_key",
+        pl.col("day").cast(pl.String).alias("date"),
+        "value",
+        pl.col("unit").fill_null("").alias("unit"),
+        "revision",
+        "is_final",
+    )
+    return (
+        usage_daily.filter(pl.col("day") > (as_of - timedelta(days=USAGE_DAYS)).date())
+        .join(meters.select("key", "unit"), left_on="meter_key", right_on="key", how="left")
+        .sort("user_id", "day", "meter_key")
+        .select(
+            pl.col("user_id").alias("viewer_id"),
+            item.alias("fragment"),
+            (pl.col("day").cast(pl.String) + "|" + pl.col("meter_key")).alias("fragment_key"),
+            pl.lit(value=False).alias("is_cold"),
+            *_NO_GUARDS,
+        )
+        .collect()
+    )

@@ -1,0 +1,1 @@
+"""The source as it stood at one instant."""

@@ -1,0 +1,1 @@
+"""How and when it runs: definitions, resources, partitions, jobs, schedules, sensors, and the command."""

@@ -1,0 +1,195 @@
+"""One run of the platform, in this process: snapshot → staged → products → published.
+
+Lives here: choosing the partition, starting the Dagster job, and what a caller may want to know of
+it afterwards. Does not belong here: printing (``pipelines.cli``), computing (``assets``).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from dagster import DagsterEvent, DagsterEventType
+
+from assets.factory import SNAPSHOT_TAG
+from pipelines.definitions import build_defs
+from pipelines.instance import open_instance
+from pipelines.jobs import HOURLY_GROUPS
+from pipelines.partitions import hourly, key_of
+from store.home import read_home, schedule_start
+from store.lake import Lake
+from store.settings import Settings
+
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+class RunRefused(Exception):
+    """The run cannot start; the message says why and what to do."""
+
+
+@dataclass
+class Step:
+    """What one step of the run did."""
+
+    name: str
+    seconds: float = 0.0
+    is_reused: bool = False
+    rows_in: int | None = None
+    rows_out: int | None = None
+    rejected: int = 0
+    problems: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Refresh:
+    """The outcome of a run."""
+
+    run_id: str
+    partition_key: str
+    is_success: bool
+    steps: list[Step]
+    generation: str | None
+    error: str | None
+
+
+Listener = Callable[[str, str], None]
+"""Called with (step, "started" | "finished" | "failed" | "skipped") while the run goes on."""
+
+
+@contextmanager
+def only_run(home: Path) -> Iterator[None]:
+    """Hold the home's run lock; two runs of one home never compute side by side.
+
+    Raises :class:`RunRefused` when another process holds it.
+    """
+    home.mkdir(parents=True, exist_ok=True)
+    with (home / "run.lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RunRefused(f"another run is computing in {home}; wait for it or set FLOWFORGE_HOME") from None
+        yield
+
+
+def refresh(settings: Settings, *, as_of: datetime | None = None, listener: Listener | None = None) -> Refresh:
+    """Run everything once; the previous generation keeps serving unless a new one is published.
+
+    Without ``as_of`` a snapshot is taken; with it, the newest stored one that is not younger is used.
+    Raises :class:`RunRefused` when there is no such snapshot or another run is going on.
+    """
+    lake = Lake(settings.home)
+    partitions = hourly(schedule_start(settings.home, settings.schedule.start))
+    tags: dict[str, str] = {}
+    selection: list[dg.AssetKey] | None = None
+    definitions = build_defs(settings)
+    job = definitions.resolve_job_def("refresh_all")
+    if as_of is not None:
+        stored = next((m for i in reversed(lake.snapshot_ids()) if (m := lake.snapshot(i)).as_of <= as_of), None)
+        if stored is None:
+            raise RunRefused(
+                f"no stored snapshot has as_of <= {as_of.isoformat()}; `flowforge run` without --as-of takes one"
+            )
+        key = key_of(partitions, stored.as_of)
+        tags[SNAPSHOT_TAG] = stored.id
+        graph = definitions.resolve_asset_graph()
+        selection = sorted(k for k in graph.materializable_asset_keys if graph.get(k).group_name != HOURLY_GROUPS[0])
+    else:
+        record = read_home(settings.home)
+        key = key_of(partitions, record.as_of if record else datetime.now(UTC))
+    with only_run(settings.home), open_instance(settings.home) as instance:
+        return _execute(job, instance, key, tags, selection, listener)
+
+
+def _execute(
+    job: dg.JobDefinition,
+    instance: dg.DagsterInstance,
+    key: str,
+    tags: dict[str, str],
+    selection: list[dg.AssetKey] | None,
+    listener: Listener | None,
+) -> Refresh:
+    run_id = str(uuid.uuid4())
+    if listener is not None:
+        instance.add_event_listener(run_id, lambda entry: _tell(listener, entry))
+    result = job.execute_in_process(
+        instance=instance,
+        partition_key=key,
+        tags=tags,
+        asset_selection=selection,
+        run_id=run_id,
+        run_config=QUIET,
+        raise_on_error=False,
+    )
+    return _outcome(result, run_id, key)
+
+
+_SAID = {
+    DagsterEventType.STEP_START: "started",
+    DagsterEventType.STEP_SUCCESS: "finished",
+    DagsterEventType.STEP_FAILURE: "failed",
+    DagsterEventType.STEP_SKIPPED: "skipped",
+}
+
+
+def _tell(listener: Listener, entry: Any) -> None:
+    event = entry.dagster_event
+    if event is not None and event.step_key and (said := _SAID.get(event.event_type)):
+        listener(event.step_key, said)
+
+
+def _outcome(result: dg.ExecuteInProcessResult, run_id: str, key: str) -> Refresh:
+    steps: dict[str, Step] = {}
+    generation: str | None = None
+    errors: list[str] = []
+    for event in result.all_events:
+        name = event.step_key
+        if name is None:
+            continue
+        step = steps.setdefault(name, Step(name))
+        if event.event_type == DagsterEventType.STEP_FAILURE:
+            errors.append(f"{name}: {_cause(event)}")
+        elif event.event_type == DagsterEventType.STEP_SUCCESS:
+            step.seconds = event.step_success_data.duration_ms / 1000
+        elif event.event_type == DagsterEventType.ASSET_MATERIALIZATION:
+            materialization = event.step_materialization_data.materialization
+            metadata: dict[str, Any] = {k: v.value for k, v in materialization.metadata.items()}
+            _add(step, metadata)
+            generation = metadata["generation"] if metadata.get("is_live") else generation
+        elif event.event_type == DagsterEventType.ASSET_CHECK_EVALUATION:
+            evaluation = event.asset_check_evaluation_data
+            if not evaluation.passed:
+                step.problems.append(_problem(name, evaluation.asset_key.to_user_string(), evaluation.description))
+    for step in steps.values():
+        step.problems = list(dict.fromkeys(step.problems))
+    return Refresh(run_id, key, result.success, list(steps.values()), generation, "; ".join(errors) or None)
+
+
+def _add(step: Step, metadata: dict[str, Any]) -> None:
+    step.is_reused = bool(metadata.get("is_reused", False))
+    step.rows_out = (step.rows_out or 0) + int(metadata.get("dagster/row_count") or 0)
+    if "rows_read" in metadata:  # told once for the whole step; a staged table tells its own rows
+        step.rows_in = int(metadata["rows_read"])
+        step.rejected = int(metadata.get("rows_rejected") or 0)
+    elif "rows_in" in metadata:
+        step.rows_in = (step.rows_in or 0) + int(metadata["rows_in"])
+        step.rejected += int(metadata["rows_rejected"])
+
+
+def _problem(step: str, table: str, description: str | None) -> str:
+    # A step that was not computed fails every table's check for one reason: it is told once.
+    told = description or "its contract is broken"
+    return f"{step}: {told}" if told.startswith("not computed") else f"{table}: {told}"
+
+
+def _cause(event: DagsterEvent) -> str:
+    error = event.step_failure_data.error
+    while error is not None and error.cause is not None:
+        error = error.cause
+    return error.message.strip() if error is not None else "failed"

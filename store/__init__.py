@@ -1,0 +1,1 @@
+"""Where bytes live: settings, source, worlds, lake, generations. No Dagster here."""

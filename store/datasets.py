@@ -1,0 +1,185 @@
+"""The layout of a generation's Arrow files as they are written, and the checks of what was written.
+
+Lives here: the schemas of the three kinds of dataset, the writing of one file, and the sampled check of
+stored payloads against ``store.payloads``. Does not belong here: reading by key (``store.serving``),
+lifecycle (``store.generations``), or how rows are made (``assets.published``). Spec 06.1.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from store import payloads
+from store.manifest import schema_hash
+from store.serving import STATES, CorruptGeneration, Dataset, Generation
+
+ROWS_PER_BATCH: Final = 65_536
+SAMPLED_ROWS: Final = 25
+
+
+def _fields(**columns: pa.DataType) -> pa.Schema:
+    return pa.schema([pa.field(name, kind, nullable=False) for name, kind in columns.items()])
+
+
+_OFFSETS: Final = pa.large_list(pa.field("item", pa.uint32(), nullable=False))
+_IDS: Final = pa.large_list(pa.field("item", pa.int64(), nullable=False))
+
+LISTS: Final = _fields(
+    key=pa.uint64(),
+    etag=pa.uint64(),
+    state=pa.uint8(),
+    page=pa.large_binary(),
+    fragments=pa.large_binary(),
+    fragment_offsets=_OFFSETS,
+    fragment_keys=pa.large_binary(),
+    guards=_IDS,
+    guard_offsets=_OFFSETS,
+)
+"""A list per user. ``fragments``: the items' JSON, each followed by a comma; ``fragment_offsets``: where each
+begins, and the end; ``fragment_keys``: one line per item; ``guards``: per item users, groups, objects."""
+
+DOCUMENTS: Final = _fields(key=pa.uint64(), etag=pa.uint64(), body=pa.large_binary())
+"""One JSON document per key."""
+
+MAILS: Final = _fields(
+    key=pa.uint64(),
+    etag=pa.uint64(),
+    owner=pa.uint64(),
+    body=pa.large_binary(),
+    html=pa.large_binary(),
+    guards=_IDS,
+    guard_offsets=_OFFSETS,
+)
+"""One digest per key: its owner, its JSON, its mail (zstd), and guards per group."""
+
+SCHEMAS: Final[Mapping[str, pa.Schema]] = {
+    "users": DOCUMENTS,
+    "feed": LISTS,
+    "feed_chronological": LISTS,
+    "friend_recommendations": LISTS,
+    "digests": LISTS,
+    "digest_details": MAILS,
+    "entitlements": LISTS,
+    "usage": LISTS,
+    "metrics": DOCUMENTS,
+}
+"""Every dataset of a generation and the layout it has."""
+
+_PAGES: Final[Mapping[str, type[BaseModel]]] = {
+    "feed": payloads.FeedPage,
+    "feed_chronological": payloads.FeedPage,
+    "friend_recommendations": payloads.FriendRecommendationPage,
+    "digests": payloads.DigestPage,
+    "entitlements": payloads.EntitlementList,
+}
+_ITEMS: Final[Mapping[str, type[BaseModel]]] = {
+    "feed": payloads.FeedItem,
+    "feed_chronological": payloads.FeedItem,
+    "friend_recommendations": payloads.FriendRecommendation,
+    "digests": payloads.Digest,
+    "entitlements": payloads.Entitlement,
+    "usage": payloads.UsageDay,
+}
+_METRIC_ROWS: Final[Mapping[str, TypeAdapter[Any]]] = {
+    "growth": TypeAdapter(list[payloads.GrowthRow]),
+    "retention": TypeAdapter(list[payloads.RetentionRow]),
+    "engagement": TypeAdapter(list[payloads.EngagementRow]),
+    "revenue": TypeAdapter(list[payloads.RevenueRow]),
+    "plans": TypeAdapter(list[payloads.PlanRow]),
+}
+
+
+@dataclass(frozen=True)
+class DatasetRows:
+    """The rows of one dataset, sorted by key, and where they come from."""
+
+    table: pa.Table
+    snapshot_id: str
+    as_of: datetime
+    is_carried_over: bool = False
+
+
+def write_dataset(path: Path, name: str, table: pa.Table) -> str:
+    """Write a dataset's Arrow IPC file; returns the hash of its schema. Same table, same bytes.
+
+    Raises ``ValueError`` when the table does not have the layout of that dataset.
+    """
+    schema = SCHEMAS[name]
+    if not table.schema.equals(schema):
+        raise ValueError(f"dataset {name} has the schema {table.schema}, its layout is {schema}")
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, schema) as writer:
+        for batch in table.combine_chunks().to_batches(max_chunksize=ROWS_PER_BATCH):
+            writer.write_batch(batch)
+    return schema_hash({field.name: field.type for field in schema})
+
+
+def check_payloads(generation: Generation) -> None:
+    """Check key order, and sampled payloads of every dataset against the models of the API.
+
+    Raises :class:`CorruptGeneration` naming the dataset, the key and what is wrong.
+    """
+    for name, info in generation.datasets.items():
+        dataset = generation.dataset(name)
+        path = generation.folder / info.path
+        if dataset is None or name not in SCHEMAS:
+            raise CorruptGeneration(f"{path}: dataset {name} is not one of {sorted(SCHEMAS)}")
+        if not dataset.keys_ascend():
+            raise CorruptGeneration(f"{path}: keys do not ascend")
+        for row in _sampled(dataset.rows):
+            try:
+                _check_row(generation, dataset, row)
+            except (ValidationError, ValueError, KeyError) as error:
+                raise CorruptGeneration(f"{path}: payload of key {dataset.key(row)}: {error}") from error
+
+
+def _sampled(rows: int) -> Iterator[int]:
+    """Rows spread evenly over the dataset, the first and the last among them."""
+    yield from sorted({i * (rows - 1) // max(SAMPLED_ROWS - 1, 1) for i in range(SAMPLED_ROWS)} if rows else ())
+
+
+def _check_row(generation: Generation, dataset: Dataset, row: int) -> None:
+    name = dataset.name
+    if name in _ITEMS:
+        fragments = dataset.fragments(row)
+        for fragment in fragments:
+            _ITEMS[name].model_validate_json(fragment)
+        if not len(fragments) == len(dataset.fragment_keys(row)) == len(dataset.guards(row)):
+            raise ValueError("items, their keys and their guards differ in number")
+    if name in _PAGES:
+        _check_page(generation, dataset, row)
+    if name == "users":
+        _require(set(json.loads(dataset.body(row))) == {"time_zone"}, "body is not {time_zone}")
+    if name == "metrics":
+        body = json.loads(dataset.body(row))
+        _METRIC_ROWS[payloads.METRICS[dataset.key(row)]].validate_python(body["data"])
+    if name == "digest_details":
+        body = {**json.loads(dataset.body(row)), "generation": generation.id, "as_of": dataset.as_of_text}
+        detail = payloads.DigestDetail.model_validate(body)
+        _require(int(detail.digest.digest_id[:16], 16) == dataset.key(row), "key is not that of digest_id")
+        _require(bool(dataset.html(row)), "html is empty")
+
+
+def _check_page(generation: Generation, dataset: Dataset, row: int) -> None:
+    raw = dataset.page_json(row)
+    _PAGES[dataset.name].model_validate_json(raw)
+    body = json.loads(raw)
+    _require(body["generation"] == generation.id, "page names another generation")
+    _require(body["as_of"] == dataset.as_of_text, "page names another as_of")
+    _require(body["state"] == dataset.state(row) and body["state"] in STATES, "page and row differ in state")
+    shown = len(body["data"])
+    data = b"[" + dataset.joined(row, 0, shown) + b"]"
+    _require(json.loads(data) == body["data"], "page and fragments differ")
+    _require(payloads.etag_of(data, body["state"]) == dataset.etag(row), "etag is not that of the page")
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ValueError(message)

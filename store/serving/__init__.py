@@ -1,0 +1,26 @@
+"""The reading side of generations (spec 06.1): what the API maps, looks up and follows.
+
+Lives here: ``dataset`` (one mapped file), ``generation`` (one verified folder), ``follower`` (which
+generation is live). Does not belong here: building and publishing (``store.generations``), HTTP, or any
+other module of ours.
+"""
+
+from store.serving.dataset import STATES, CorruptGeneration, Dataset, DatasetInfo, Guards, decompressed
+from store.serving.follower import GenerationEntry, Generations, Standing, Status
+from store.serving.generation import Generation, GenerationInfo, read_info
+
+__all__ = [
+    "STATES",
+    "CorruptGeneration",
+    "Dataset",
+    "DatasetInfo",
+    "Generation",
+    "GenerationEntry",
+    "GenerationInfo",
+    "Generations",
+    "Guards",
+    "Standing",
+    "Status",
+    "decompressed",
+    "read_info",
+]

@@ -1,0 +1,222 @@
+"""One mapped dataset: lookups in microseconds through memoryviews of the Arrow buffers (spec 06.1).
+
+Lives here: the reading of one ``<dataset>.arrow`` file. Does not belong here: manifests and checksums
+(``store.serving.generation``), following ``CURRENT`` (``store.serving.follower``), or writing.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import pairwise
+from pathlib import Path
+from typing import Final, Literal, NamedTuple
+
+import pyarrow as pa
+
+STATES: Final = ("ready", "empty", "cold_start")
+"""States of a stored list; ``building`` and ``degraded`` are decided at read (06.2)."""
+
+GUARD_KINDS: Final = 3
+_ZSTD: Final = pa.Codec("zstd")
+_Code = Literal["Q", "q", "I", "B"]
+_CODES: Final[dict[str, _Code]] = {"uint64": "Q", "int64": "q", "uint32": "I", "uint8": "B"}
+_WIDTHS: Final[dict[_Code, int]] = {"Q": 8, "q": 8, "I": 4, "B": 1}
+
+
+class CorruptGeneration(Exception):
+    """A generation cannot be trusted; the message names the file and what is wrong with it."""
+
+
+class Guards(NamedTuple):
+    """Whose acts may revoke an item: ids of users, groups and activities, each sorted."""
+
+    users: tuple[int, ...]
+    groups: tuple[int, ...]
+    objects: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """What the manifest says of one dataset."""
+
+    name: str
+    snapshot_id: str
+    as_of: datetime
+    is_carried_over: bool
+    rows: int
+    bytes: int
+    sha256: str
+    path: str
+
+
+class _Part:
+    """One mapped record batch: raw views of its buffers, by column."""
+
+    __slots__ = ("_buffers", "keys", "rows")
+
+    def __init__(self, batch: pa.RecordBatch) -> None:
+        self.rows: int = batch.num_rows
+        self._buffers: dict[str, tuple[memoryview, memoryview]] = {}
+        for name, column in zip(batch.schema.names, batch.columns, strict=True):
+            buffers = column.buffers()
+            if pa.types.is_large_binary(column.type):
+                self._buffers[name] = (_view(buffers[1], "q"), _view(buffers[2], "B"))
+            elif pa.types.is_large_list(column.type):
+                self._buffers[name] = (_view(buffers[1], "q"), _view(buffers[3], _code(column.type.value_type)))
+            else:
+                values = _view(buffers[1], _code(column.type))
+                self._buffers[name] = (values, values)
+        self.keys: memoryview = self._buffers["key"][1][: self.rows]
+
+    def has(self, column: str) -> bool:
+        return column in self._buffers
+
+    def number(self, column: str, row: int) -> int:
+        return int(self._buffers[column][1][row])
+
+    def slice(self, column: str, row: int) -> memoryview:
+        offsets, values = self._buffers[column]
+        return values[offsets[row] : offsets[row + 1]]
+
+
+def _view(buffer: pa.Buffer | None, code: _Code) -> memoryview:
+    view = memoryview(buffer if buffer is not None else b"").cast("B")
+    return view[: len(view) // _WIDTHS[code] * _WIDTHS[code]].cast(code)
+
+
+def _code(kind: pa.DataType) -> _Code:
+    return _CODES[str(kind)]
+
+
+class Dataset:
+    """One mapped dataset. Rows are found by key; every accessor takes the row found."""
+
+    def __init__(self, info: DatasetInfo, path: Path) -> None:
+        """Map ``path``. Raises :class:`CorruptGeneration` when its shape is not the manifest's."""
+        self.info = info
+        self.name = info.name
+        self.snapshot_id = info.snapshot_id
+        self.as_of = info.as_of
+        self.as_of_text = info.as_of.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        self.is_carried_over = info.is_carried_over
+        self.rows = info.rows
+        try:
+            reader = pa.ipc.open_file(pa.memory_map(str(path), "r"))
+            batches = [reader.get_batch(i) for i in range(reader.num_record_batches)]
+            self._parts = [_Part(batch) for batch in batches if batch.num_rows]
+        except (pa.ArrowException, OSError, KeyError, ValueError) as error:
+            raise CorruptGeneration(f"{path}: cannot be read as Arrow IPC: {error}") from error
+        if (found := sum(part.rows for part in self._parts)) != info.rows:
+            raise CorruptGeneration(f"{path}: {found} rows, the manifest says {info.rows}")
+        self._first_keys = [part.keys[0] for part in self._parts]
+        self._bases = [0]
+        for part in self._parts:
+            self._bases.append(self._bases[-1] + part.rows)
+
+    def find(self, key: int) -> int | None:
+        """The row of ``key`` (an unsigned 64-bit integer), or None."""
+        index = bisect_right(self._first_keys, key) - 1
+        if index < 0:
+            return None
+        keys = self._parts[index].keys
+        row = bisect_left(keys, key)
+        return self._bases[index] + row if row < len(keys) and keys[row] == key else None
+
+    def key(self, row: int) -> int:
+        """The key of a row."""
+        part, at = self._at(row)
+        return int(part.keys[at])
+
+    def keys_ascend(self) -> bool:
+        """Whether the keys are sorted and unique, as :meth:`find` needs them."""
+        every = [key for part in self._parts for key in part.keys]
+        return all(a < b for a, b in pairwise(every))
+
+    def etag(self, row: int) -> str:
+        """16 hex digits over data and state: equal content keeps it across generations."""
+        part, at = self._at(row)
+        return f"{part.number('etag', at):016x}"
+
+    def state(self, row: int) -> str:
+        """State of the whole list: ``ready``, ``empty`` or ``cold_start``."""
+        part, at = self._at(row)
+        return STATES[part.number("state", at)]
+
+    def page(self, row: int) -> bytes:
+        """The default request's whole body as one zstd frame; ``b""`` where none is stored."""
+        part, at = self._at(row)
+        return bytes(part.slice("page", at))
+
+    def page_json(self, row: int) -> bytes:
+        """The default request's whole body, decompressed."""
+        return decompressed(self.page(row))
+
+    def count(self, row: int) -> int:
+        """Number of items of the whole list."""
+        part, at = self._at(row)
+        return max(len(part.slice("fragment_offsets", at)) - 1, 0)
+
+    def fragments(self, row: int, start: int = 0, stop: int | None = None) -> list[bytes]:
+        """The JSON of each item in ``[start, stop)``, in order."""
+        part, at = self._at(row)
+        data, offsets = part.slice("fragments", at), part.slice("fragment_offsets", at)
+        return [bytes(data[a : b - 1]) for a, b in zip(offsets[start:stop], offsets[start + 1 :], strict=False)]
+
+    def joined(self, row: int, start: int = 0, stop: int | None = None) -> bytes:
+        """The items of ``[start, stop)`` joined by commas, as one copy of the mapped bytes."""
+        part, at = self._at(row)
+        data, offsets = part.slice("fragments", at), part.slice("fragment_offsets", at)
+        last = max(len(offsets) - 1, 0)
+        end = last if stop is None else min(stop, last)
+        return bytes(data[offsets[start] : offsets[end] - 1]) if start < end else b""
+
+    def fragment_keys(self, row: int) -> list[str]:
+        """One key per item (feed: sort_key; friends: candidate_id; digests: due_at|digest_id …)."""
+        part, at = self._at(row)
+        return bytes(part.slice("fragment_keys", at)).decode().split("\n")[:-1]
+
+    def guards(self, row: int) -> list[Guards]:
+        """Per item, the principals, groups and objects whose revocation withholds it."""
+        part, at = self._at(row)
+        ids, cuts = part.slice("guards", at), part.slice("guard_offsets", at)
+        spans = [tuple(ids[a:b]) for a, b in pairwise(cuts)]
+        return [Guards(*spans[i : i + GUARD_KINDS]) for i in range(0, len(spans), GUARD_KINDS)]
+
+    def guard_ids(self, row: int) -> frozenset[int]:
+        """Every guard id of the row, kinds mixed: a quick test before :meth:`guards`."""
+        part, at = self._at(row)
+        return frozenset(part.slice("guards", at))
+
+    def body(self, row: int) -> bytes:
+        """The JSON document of a dataset of single documents."""
+        part, at = self._at(row)
+        return bytes(part.slice("body", at))
+
+    def html(self, row: int) -> bytes:
+        """The rendered mail of ``digest_details``, decompressed."""
+        part, at = self._at(row)
+        return decompressed(bytes(part.slice("html", at)))
+
+    def owner(self, row: int) -> int:
+        """The user whom a document of ``digest_details`` belongs to."""
+        part, at = self._at(row)
+        return part.number("owner", at)
+
+    def _at(self, row: int) -> tuple[_Part, int]:
+        index = bisect_right(self._bases, row) - 1 if len(self._parts) > 1 else 0
+        return self._parts[index], row - self._bases[index]
+
+
+def decompressed(frame: bytes) -> bytes:
+    """The bytes of a zstd frame that carries its content size (RFC 8878); ``b""`` stays empty."""
+    if not frame:
+        return b""
+    descriptor = frame[4]
+    width = (1 if descriptor & 0x20 else 0, 2, 4, 8)[descriptor >> 6]
+    at = 5 + (0 if descriptor & 0x20 else 1) + (0, 1, 2, 4)[descriptor & 3]
+    if not width:
+        raise ValueError("the zstd frame does not carry its content size")
+    size = int.from_bytes(frame[at : at + width], "little") + (256 if width == 2 else 0)
+    return bytes(_ZSTD.decompress(frame, decompressed_size=size, asbytes=True)) if size else b""

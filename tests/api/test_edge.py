@@ -1,0 +1,171 @@
+"""What holds for every request: bounds, methods, traces, and problems for everything that goes wrong (06.2, 06.4)."""
+
+import asyncio
+import logging
+
+import pytest
+
+from api.edge import MAX_BODY_BYTES, MAX_HEADER_BYTES, MAX_URL_BYTES, Edge, trace_id
+from tests.support.api import READER
+
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+
+
+def problem(response):
+    assert response.headers["content-type"] == "application/problem+json"
+    body = response.json()
+    assert body["status"] == response.status_code
+    assert len(body["trace_id"]) == 32
+    return body
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/v2", "/v2/me", "/v2/me/feed/", "/v3/me/feed", "/redoc", "/docs/assets/x", "/%00"]
+)
+def test_an_unknown_path_is_a_problem(api, path):
+    response = api.get(path, READER)
+    assert (response.status_code, problem(response)["type"].rpartition("/")[2]) == (404, "not-found")
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "TRACE", "BREW"])
+@pytest.mark.parametrize("path", ["/v2/me/feed", "/v1/feed", "/livez", "/docs", "/openapi.json"])
+def test_another_method_is_refused_naming_those_there_are(api, method, path):
+    response = api.request(method, path, token=api.token(READER))
+    assert (response.status_code, problem(response)["type"]) == (405, "about:blank")
+    assert response.headers["allow"] == "GET, HEAD, OPTIONS"
+
+
+def test_options_says_what_is_possible(api):
+    response = api.request("OPTIONS", "/v2/me/feed")
+    assert (response.status_code, response.headers["allow"], response.content) == (204, "GET, HEAD, OPTIONS", b"")
+    assert "access-control-allow-origin" not in response.headers
+
+
+@pytest.mark.parametrize(
+    ("query", "pointer"),
+    [("foo=1", "foo"), ("Mode=ranked", "Mode"), ("limit=1&limit=2", "limit"), ("mode=best", "mode"),
+     ("limit=0", "limit"), ("limit=101", "limit"), ("limit=x", "limit"), ("limit=", "limit"), ("limit=1e1", "limit"),
+     ("mode=", "mode"),
+     ("cursor=" + "a" * 2000, "cursor"), ("_=1", "_"), ("%F0%9F%90%88=1", "🐈")],
+)  # fmt: skip
+def test_a_parameter_that_is_not_valid_is_pointed_at(api, query, pointer):
+    response = api.get(f"/v2/me/feed?{query}", READER)
+    body = problem(response)
+    assert (response.status_code, body["type"].rpartition("/")[2]) == (422, "invalid-parameter")
+    assert [error["pointer"] for error in body["errors"]] == [f"#/query/{pointer}"]
+
+
+@pytest.mark.parametrize("path", ["/v2/me/entitlements", "/v2/me/entitlements/posts", "/v1/digests", "/v2/me/digests"])
+def test_a_path_without_that_parameter_refuses_it(api, path):
+    assert api.get(f"{path}?page=1", READER).status_code == 422
+
+
+def test_every_bad_parameter_is_named(api):
+    errors = problem(api.get("/v2/me/feed?limit=0&mode=x&foo=1", READER))["errors"]
+    assert {e["pointer"] for e in errors} == {"#/query/limit", "#/query/mode", "#/query/foo"}
+    assert all(e["detail"] for e in errors)
+
+
+def test_a_long_url_is_refused_and_one_at_the_bound_is_not(api):
+    for length, status in ((MAX_URL_BYTES, 422), (MAX_URL_BYTES + 1, 414)):
+        path = "/v2/me/feed?a="
+        response = api.get(path + "b" * (length - len(path)), READER)
+        assert response.status_code == status
+        problem(response)
+
+
+def test_large_headers_are_refused(api):
+    response = api.get("/v2/me/feed", READER, headers={"x-filler": "x" * MAX_HEADER_BYTES})
+    assert response.status_code == 431
+    assert problem(response)["type"] == "about:blank"
+
+
+@pytest.mark.parametrize("size", [MAX_BODY_BYTES + 1, 10**12])
+def test_a_large_body_is_refused_by_its_announcement(api, size):
+    response = api.request("POST", "/v2/me/feed", headers={"content-length": str(size)})
+    assert response.status_code == 413
+    problem(response)
+
+
+@pytest.mark.parametrize("length", ["-1", "x", "1" * 5000, "²"])
+def test_a_body_length_that_is_no_number_is_refused(api, length):
+    headers = [(b"content-length", length.encode())]
+    response = api.request("POST", "/v2/me/feed", headers=dict(headers))
+    assert response.status_code in (413, 431)
+
+
+def test_the_trace_of_the_caller_is_kept(api):
+    header = {"traceparent": f"00-{TRACE}-00f067aa0ba902b7-01"}
+    assert problem(api.get("/nope", headers=header))["trace_id"] == TRACE
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["", "nonsense", f"00-{'0' * 32}-00f067aa0ba902b7-01", f"00-{TRACE}-{'0' * 16}-01",
+     f"ff-{TRACE}-00f067aa0ba902b7-01",
+     f"00-{TRACE.upper()}-00f067aa0ba902b7-01", f"00-{TRACE}"],
+)  # fmt: skip
+def test_a_malformed_trace_is_replaced(header):
+    scope = {"headers": [(b"traceparent", header.encode())]}
+    assert trace_id(scope) != TRACE
+    assert len(trace_id(scope)) == 32
+    assert trace_id(scope) != trace_id(scope)
+
+
+def through_edge(api, app, body=()):
+    """The messages an app sends through the edge for one request with these body parts."""
+    sent, parts = [], iter([*body, b""])
+
+    async def receive():
+        part = next(parts)
+        return {"type": "http.request", "body": part, "more_body": part != b""}
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": "/x", "raw_path": b"/x", "query_string": b"", "headers": []}
+    asyncio.run(Edge(app, api.settings)(scope, receive, send))
+    return sent
+
+
+def test_an_error_nobody_handled_is_told_and_logged_under_its_trace(api, caplog):
+    async def failing(scope, receive, send):
+        raise RuntimeError("secret detail")
+
+    with caplog.at_level(logging.ERROR, "flowforge.api"):
+        start, body = through_edge(api, failing)
+    assert start["status"] == 500
+    assert b'"internal"' in body["body"].replace(b"https://flowforge.example/problems/", b"")
+    assert b"secret detail" not in body["body"]
+    assert caplog.records[0].args[0].encode() in body["body"]
+
+
+def test_a_body_that_grows_beyond_the_bound_is_cut_off(api):
+    async def reading(scope, receive, send):
+        while (await receive())["more_body"]:
+            pass
+
+    parts = [b"x" * (MAX_BODY_BYTES // 2)] * 4
+    assert through_edge(api, reading, parts)[0]["status"] == 413
+
+
+def test_the_docs_need_no_other_host(api):
+    page = api.get("/docs").text
+    assert "http://" not in page
+    assert "https://" not in page
+    for asset in ("swagger-ui-bundle.js", "swagger-ui.css", "favicon.png"):
+        assert f"/docs/assets/{asset}" in page
+        assert len(api.get(f"/docs/assets/{asset}").content) > 1000
+
+
+def test_cors_is_off_unless_origins_are_named(api, tmp_path):
+    from store.settings import ApiSettings, Settings
+    from tests.support.api import running
+
+    asked = {"origin": "https://app.example", "access-control-request-method": "GET"}
+    assert "access-control-allow-origin" not in api.request("OPTIONS", "/v2/me/feed", headers=asked).headers
+    with running(Settings(home=tmp_path, api=ApiSettings(cors_origins=["https://app.example"]))) as other:
+        allowed = other.request("OPTIONS", "/v2/me/feed", headers=asked)
+        assert allowed.headers["access-control-allow-origin"] == "https://app.example"
+        stranger = other.request("OPTIONS", "/v2/me/feed", headers=asked | {"origin": "https://evil.example"})
+        assert "access-control-allow-origin" not in stranger.headers

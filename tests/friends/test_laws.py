@@ -1,0 +1,92 @@
+"""The product equals the brute-force oracle on fuzzed worlds; order, threads and buckets change nothing."""
+
+from __future__ import annotations
+
+import random
+
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
+
+from assets.friends.config import FILTERS
+from assets.friends.engine import Engine
+from quality.contract import judge
+from quality.registry import REGISTRY
+from store.settings import FriendsSettings
+from tests.support.friends import Oracle, counts, frames, fuzzed, run
+
+EVERY = ("friends_of_friends", "pagerank", "co_membership", "interaction", "popular")
+CONFIGS = st.builds(
+    FriendsSettings,
+    k=st.sampled_from([1, 2, 3, 5, 50]),
+    exposure_cap=st.sampled_from([None, 1, 2, 3]),
+    sources=st.one_of(st.just(EVERY), st.sets(st.sampled_from(EVERY), min_size=1).map(lambda s: tuple(sorted(s)))),
+    experiment_salt=st.sampled_from(["flowforge", "other"]),
+)
+QUIET = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+@QUIET
+@given(rng=st.randoms(use_true_random=False), size=st.integers(0, 14), config=CONFIGS)
+def test_every_table_equals_the_oracle(rng: random.Random, size: int, config: FriendsSettings) -> None:
+    rows = fuzzed(rng, size)
+    oracle, result = Oracle(rows, config), run(rows, config)
+    table = result.tables["friend_recommendations"]
+    for name, made in result.tables.items():
+        assert judge(REGISTRY[name], made) == []
+
+    assert {r: n for r, n in counts(result).items() if n} == oracle.filter_counts()
+    assert set(counts(result)) == set(FILTERS)
+
+    variant = dict(table.select("viewer_id", "variant").iter_rows())
+    expected = oracle.recommendations({v: variant.get(v, "control") for v in oracle.viewers})
+    wanted = [{**r, "rank": n} for v in sorted(expected) for n, r in enumerate(expected[v], 1)]
+    assert table.drop("variant").to_dicts() == [{name: r[name] for name in table.columns[:-1]} for r in wanted]
+
+    for row in result.tables["friend_candidates"].iter_rows(named=True):
+        v, c = row["viewer_id"], row["candidate_id"]
+        cn, degrees = len(oracle.mutuals(v, c)), (len(oracle.friends[v]), len(oracle.friends[c]))
+        assert c in oracle.eligible[v]
+        assert row["common_neighbours"] == cn
+        assert row["adamic_adar_micro"] == oracle.adamic_adar(v, c)
+        assert row["resource_allocation_micro"] == sum(10**6 // len(oracle.friends[x]) for x in oracle.mutuals(v, c))
+        assert row["jaccard_micro"] == 10**6 * cn // max(sum(degrees) - cn, 1)
+        assert (row["viewer_degree"], row["candidate_degree"]) == degrees
+        assert row["shared_group_count"] == len(oracle.shared(v, c))
+        assert row["interaction_count"] == len(oracle.between(v, c))
+        assert row["impression_count"] == oracle.impressions[v, c]
+    held = set(result.tables["friend_candidates"].select("viewer_id", "candidate_id").iter_rows())
+    assert set(table.select("viewer_id", "candidate_id").iter_rows()) <= held
+    if "friends_of_friends" in config.sources:
+        assert {(v, c) for v in oracle.viewers for c in oracle.eligible[v] if oracle.mutuals(v, c)} <= held
+
+
+@settings(QUIET, max_examples=12)
+@given(rng=st.randoms(use_true_random=False), size=st.integers(3, 14))
+@pytest.mark.parametrize("engine", [Engine(1, 2), Engine(2, 1), Engine(2, 7)], ids=str)
+def test_row_order_threads_and_buckets_change_nothing(rng: random.Random, size: int, engine: Engine) -> None:
+    rows = fuzzed(rng, size)
+    config = FriendsSettings(k=4, exposure_cap=3)
+    plain = run(rows, config, engine=Engine(1, 1))
+    shuffled = {name: f.collect().sample(fraction=1, shuffle=True, seed=5).lazy() for name, f in frames(rows).items()}
+    other = run(shuffled, config, engine=engine)
+    for name, table in plain.tables.items():
+        assert_frame_equal(table, other.tables[name])
+        assert_frame_equal(table, table.sort(list(REGISTRY[name].key)))
+    assert plain.counts == other.counts
+
+
+@QUIET
+@given(rng=st.randoms(use_true_random=False), size=st.integers(2, 14), k=st.integers(1, 6))
+def test_a_viewer_lacks_rows_only_where_the_rest_is_at_its_cap(rng: random.Random, size: int, k: int) -> None:
+    rows, config = fuzzed(rng, size), FriendsSettings(k=k, exposure_cap=2)
+    oracle, table = Oracle(rows, config), run(rows, config).tables["friend_recommendations"]
+    shown = {v: set(table.filter(pl.col("viewer_id") == v)["candidate_id"]) for v in oracle.viewers}
+    used = {c: sum(c in own and not oracle.mutuals(v, c) for v, own in shown.items()) for c in oracle.people}
+    for v in oracle.viewers:
+        for c in set(oracle.eligible[v]) - shown[v] if len(shown[v]) < k else ():
+            assert not oracle.mutuals(v, c)
+            assert used[c] == 2
+    assert all(n <= 2 for n in used.values())

@@ -1,0 +1,121 @@
+"""Carried recommendations against a plain reading of the rules they are filtered by again."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from assets.published.carry import still_recommendable
+from store.settings import FriendsSettings
+from tests.support.serving import AS_OF, recommendation, sample_frames, table, user
+
+DAY = timedelta(days=1)
+
+
+def refiltered(**changes: Any) -> list[tuple[int, int, list[int]]]:
+    """(rank, candidate, samples) left of viewer 1's candidates 3, 4, 5 (mutual: 2)."""
+    frames = {**sample_frames(), **{name: table(name, rows) for name, rows in changes.items()}}
+    rows = [recommendation(1, rank, candidate) for rank, candidate in enumerate((3, 4, 5), start=1)]
+    left = still_recommendable(table("friend_recommendations", rows), frames, AS_OF, FriendsSettings()).collect()
+    assert left.columns == list(rows[0])
+    return list(left.select("rank", "candidate_id", "mutual_sample_ids").iter_rows())
+
+
+def users(**changes: Any) -> list[dict[str, Any]]:
+    """Users 1 … 5, user 4 changed."""
+    return [user(n, **(changes if n == 4 else {})) for n in range(1, 6)]
+
+
+def block(a: int, b: int) -> dict[str, Any]:
+    return {"blocker_id": a, "blocked_id": b, "created_at": AS_OF - DAY}
+
+
+GONE: dict[str, dict[str, list[dict[str, Any]]]] = {
+    "erased": {"staged_users": [row for row in users() if row["id"] != 4]},
+    "deactivated": {"staged_users": users(status="deactivated")},
+    "private": {"staged_users": users(profile_visibility="private")},
+    "not discoverable": {"staged_users": users(is_discoverable=False)},
+    "opted out": {"staged_users": users(wants_recommendations=False)},
+    "a friend now": {"staged_friendships": [{"user_a_id": 1, "user_b_id": 4, "created_at": AS_OF - DAY}]},
+    "a former friend": {"staged_friendships": [
+        {"user_a_id": 1, "user_b_id": 4, "created_at": AS_OF - 9 * DAY, "ended_at": AS_OF - DAY}]},
+    "blocked": {"staged_blocks": [block(1, 4)]},
+    "blocking": {"staged_blocks": [block(4, 1)]},
+    "muted": {"staged_mutes": [{"muter_id": 1, "muted_id": 4, "scope": "all", "created_at": AS_OF - DAY}]},
+    "dismissed": {"staged_recommendation_dismissals": [
+        {"user_id": 1, "candidate_id": 4, "dismissed_at": AS_OF - DAY, "dismissal_count": 1}]},
+    "requested": {"staged_friend_requests": [
+        {"id": 1, "requester_id": 4, "addressee_id": 1, "status": "pending", "created_at": AS_OF - DAY}]},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("why", GONE)
+def test_a_carried_candidate_is_dropped_and_ranks_are_dense_again(why: str) -> None:
+    assert refiltered(**GONE[why]) == [(1, 3, [2]), (2, 5, [2])]
+
+
+def test_nothing_changed_keeps_every_row() -> None:
+    assert refiltered() == [(1, 3, [2]), (2, 4, [2]), (3, 5, [2])]
+
+
+def test_impressions_since_then_do_not_drop_a_carried_candidate() -> None:
+    shown = [{"id": n, "user_id": 1, "candidate_id": 4, "shown_at": AS_OF - DAY} for n in range(20)]
+    assert len(refiltered(staged_recommendation_impressions=shown)) == 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"staged_users": [user(n) for n in (1, 3, 4, 5)]}, [[], [], []]),
+        ({"staged_users": [user(n, friend_list_visibility="private" if n == 2 else "public") for n in range(1, 6)]},
+         [[], [], []]),
+        ({"staged_blocks": [block(2, 1)]}, [[], [], []]),
+        ({"staged_blocks": [block(4, 2)]}, [[2], [], [2]]),
+    ],
+)  # fmt: skip
+def test_a_mutual_friend_who_may_no_longer_be_named_is_not_named(
+    changes: dict[str, Any], named: list[list[int]]
+) -> None:
+    assert [samples for _, _, samples in refiltered(**changes)] == named
+
+
+people = st.integers(1, 6)
+pairs = st.sets(st.tuples(people, people).filter(lambda p: p[0] != p[1]), max_size=6)
+Pairs = set[tuple[int, int]]
+
+
+@given(recommended=pairs, friends=pairs, blocks=pairs, mutes=pairs, gone=st.sets(people, max_size=2))
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_no_filtered_pair_survives_and_no_other_is_lost(
+    recommended: Pairs, friends: Pairs, blocks: Pairs, mutes: Pairs, gone: set[int]
+) -> None:
+    edges = {(min(pair), max(pair)) for pair in friends}
+    frames = sample_frames()
+    frames["staged_users"] = table("staged_users", [user(n) for n in range(1, 7) if n not in gone])
+    frames["staged_friendships"] = table("staged_friendships", [
+        {"user_a_id": a, "user_b_id": b, "created_at": AS_OF - DAY} for a, b in sorted(edges)])  # fmt: skip
+    frames["staged_blocks"] = table("staged_blocks", [block(a, b) for a, b in sorted(blocks)])
+    frames["staged_mutes"] = table("staged_mutes", [
+        {"muter_id": a, "muted_id": b, "scope": "all", "created_at": AS_OF} for a, b in sorted(mutes)])  # fmt: skip
+    per_viewer: dict[int, list[int]] = {}
+    for viewer, candidate in sorted(recommended):
+        per_viewer.setdefault(viewer, []).append(candidate)
+    rows = [
+        recommendation(v, rank, c, mutual_sample_ids=[]) for v, cs in per_viewer.items() for rank, c in enumerate(cs, 1)
+    ]
+    left = still_recommendable(table("friend_recommendations", rows), frames, AS_OF, FriendsSettings()).collect()
+
+    def kept(v: int, c: int) -> bool:
+        are_friends, is_blocked = (min(v, c), max(v, c)) in edges, bool({(v, c), (c, v)} & blocks)
+        return not ({v, c} & gone or are_friends or is_blocked or (v, c) in mutes)
+
+    expected = [
+        (viewer, rank, candidate)
+        for viewer, candidates in sorted(per_viewer.items())
+        for rank, candidate in enumerate([c for c in candidates if kept(viewer, c)], start=1)
+    ]
+    assert list(left.sort("viewer_id", "rank").select("viewer_id", "rank", "candidate_id").iter_rows()) == expected
