@@ -116,21 +116,23 @@ async def list_page(
     cursor = None if cursor_text is None else opened(runtime, cursor_text, listing, subject.user_id)
     if cursor is None and keep is None and limit == DEFAULT_LIMIT:
         return _first_page(request, generation, listing, subject)
-    pinned = await _pinned(runtime, generation, cursor)
-    found = row_of(pinned or generation, listing.dataset, subject.user_id)
-    if found is None and pinned not in (None, generation):
-        pinned, found = None, row_of(generation, listing.dataset, subject.user_id)
-    if found is None:
+    place = await _place(runtime, generation, listing, subject.user_id, cursor)
+    if place is None:
         return building(request, generation)
-    source, locate = (generation, listing.locate) if pinned is None else (pinned, None)
-    dataset, row = found
-    fragments, keys = dataset.fragments(row), dataset.fragment_keys(row)
-    if keep is not None:
-        kept = [(f, k) for f, k in zip(fragments, keys, strict=True) if keep(f)]
-        fragments, keys = [f for f, _ in kept], [k for _, k in kept]
-    where = cut(keys, cursor, limit, locate)
-    data = b"[" + b",".join(fragments[where.start : where.stop]) + b"]"
-    state = dataset.state(row) if fragments else "empty"
+    source, dataset, row = place
+    locate = listing.locate if cursor is not None and cursor.generation != source.id else None
+    if keep is None:
+        keys = dataset.fragment_keys(row)
+        where = cut(keys, cursor, limit, locate)
+        data = dataset.joined(row, where.start, where.stop)
+    else:
+        pairs = zip(dataset.fragments(row), dataset.fragment_keys(row), strict=True)
+        kept = [(fragment, key) for fragment, key in pairs if keep(fragment)]
+        keys = [key for _, key in kept]
+        where = cut(keys, cursor, limit, locate)
+        data = b",".join(fragment for fragment, _ in kept[where.start : where.stop])
+    data = b"[" + data + b"]"
+    state = dataset.state(row) if keys else "empty"
     cursors = _cursors(runtime, listing, subject.user_id, source.id, keys, where)
     origin = origin_of(source, dataset)
     return answer(request, origin, page_body(data, cursors, state, origin), etag_of(data, state))
@@ -144,11 +146,23 @@ def _first_page(request: Request, generation: Generation, listing: Listing, subj
     return answer_stored(request, origin_of(generation, dataset), dataset.page(row), dataset.etag(row))
 
 
-async def _pinned(runtime: Runtime, current: Generation, cursor: Cursor | None) -> Generation | None:
-    """The generation a page is cut from by position; None when it is gone and the cut goes by value."""
-    if cursor is None or cursor.generation == current.id:
-        return current
-    return await asyncio.to_thread(runtime.generations.get, cursor.generation)
+async def _place(
+    runtime: Runtime, current: Generation, listing: Listing, user_id: int, cursor: Cursor | None
+) -> tuple[Generation, Dataset, int] | None:
+    """The list a page is cut from: in the cursor's generation while that is kept, else in the current one.
+
+    None when the user is not in the current generation (any more): an older one does not bring them back.
+    """
+    if not knows_user(current, user_id):
+        return None
+    pinned: Generation | None = current
+    if cursor is not None and cursor.generation != current.id:
+        pinned = await asyncio.to_thread(runtime.generations.get, cursor.generation)
+    for generation in (pinned or current, current):
+        found = row_of(generation, listing.dataset, user_id)
+        if found is not None:
+            return generation, *found
+    return None
 
 
 def row_of(generation: Generation, name: str, user_id: int) -> tuple[Dataset, int] | None:

@@ -104,6 +104,7 @@ def refresh(settings: Settings, *, as_of: datetime | None = None, listener: List
         record = read_home(settings.home)
         key = key_of(partitions, record.as_of if record else datetime.now(UTC))
     with only_run(settings.home), open_instance(settings.home) as instance:
+        lake.sweep()
         return _execute(job, instance, key, tags, selection, listener)
 
 

@@ -6,12 +6,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated
 
 import pandera.polars as pa
 import polars as pl
 
-from quality.contract import Contract, Rule
+from quality.contract import SAMPLE, Contract, Failure, Rule
 from quality.types import BigintList, Instant, Strict
 
 STATUSES = (
@@ -238,3 +239,48 @@ DIGESTS: tuple[Contract, ...] = (
     Contract(digest_delivered, key=("user_id", "channel", "notification_id"), group="digests", kind="product"),
     Contract(digest_history, key=("digest_id",), group="digests", kind="product"),
 )  # fmt: skip
+
+
+def digest_truths(frames: Mapping[str, pl.DataFrame]) -> dict[str, list[Failure]]:
+    """What must hold between the digest tables of one run (04.3, 04.6), by the table that breaks it.
+
+    eligible = rendered items + more; a digest's listed items are its eligible ones; a notification
+    is in at most one digest per (user, channel); groups, items and bodies belong to built digests.
+    """
+    rows, groups, items = frames["digests"], frames["digest_groups"], frames["digest_items"]
+    built = rows.filter(pl.col("status") == "built")
+    rendered = groups.group_by("digest_id").agg(pl.col("item_count").sum().alias("rendered_count"))
+    listed = items.group_by("digest_id").agg(
+        pl.len().cast(pl.Int64).alias("listed_count"), pl.col("is_late").sum().cast(pl.Int64).alias("listed_late_count")
+    )
+    sums = (
+        built.join(rendered, on="digest_id", how="left")
+        .join(listed, on="digest_id", how="left")
+        .with_columns(pl.col("rendered_count", "listed_count", "listed_late_count").fill_null(0))
+    )
+    eligible = pl.col("eligible_count")
+    owned = items.join(built.select("digest_id", "user_id", "channel"), on="digest_id")
+    once = owned.filter(owned.select("user_id", "channel", "notification_id").is_duplicated())
+    failures = {
+        "digests": [
+            *_broken("digests", "eligible = rendered + more", "eligible_count",
+                     sums.filter(eligible != pl.col("rendered_count") + pl.col("more_count"))),
+            *_broken("digests", "eligible items are listed", "eligible_count",
+                     sums.filter((eligible != pl.col("listed_count"))
+                                 | (pl.col("late_count") != pl.col("listed_late_count")))),
+            *_broken("digests", "a built digest has a body", "digest_id",
+                     built.join(frames["digest_bodies"], on="digest_id", how="anti")),
+        ],
+        "digest_items": _broken("digest_items", "a notification is in one digest per channel", "notification_id", once),
+    }  # fmt: skip
+    for name in ("digest_groups", "digest_items", "digest_bodies"):
+        stray = frames[name].join(built, on="digest_id", how="anti")
+        failures.setdefault(name, []).extend(_broken(name, "belongs to a built digest", "digest_id", stray))
+    return failures
+
+
+def _broken(table: str, rule: str, column: str, bad: pl.DataFrame) -> list[Failure]:
+    if bad.is_empty():
+        return []
+    sample = bad.select("digest_id").unique().sort("digest_id").head(SAMPLE).to_dicts()
+    return [Failure(table, rule, column, bad.height, tuple(sample))]

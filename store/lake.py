@@ -16,7 +16,7 @@ from pathlib import Path
 
 import polars as pl
 
-from store.files import staged_folder, write_bytes_atomically
+from store.files import staged_folder, sweep_leftovers, write_bytes_atomically
 from store.manifest import (
     MANIFEST,
     CorruptFile,
@@ -88,6 +88,11 @@ class Lake:
     def rejects_dir(self) -> Path:
         """``lake/rejects``."""
         return self.home / "lake" / "rejects"
+
+    def sweep(self) -> list[Path]:
+        """Remove what killed writers left behind; only for the holder of the home's run lock."""
+        folders = [self.snapshots_dir, self.rejects_dir, *self.products_dir.glob("*")]
+        return [path for folder in folders for path in sweep_leftovers(folder)]
 
     # snapshots
 

@@ -6,16 +6,16 @@ them count is decided here, what becomes of them is not.
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 
 import polars as pl
 
 from assets.digests.local_time import date_exists, local_instants, nominal_instant
+from assets.digests.streams import STREAM
 from store.settings import DigestsSettings
 
 _CALENDAR = ["kind", "zone", "local_time", "week_day"]
 _DAY = timedelta(days=1)
-_SETTLED = ["user_id", "kind", "channel"]
 
 
 def limits(config: DigestsSettings) -> pl.DataFrame:
@@ -80,7 +80,8 @@ def occurrences(streams: pl.DataFrame, config: DigestsSettings, as_of: datetime)
 
     due > last settled due, due > enabled_at, due > as_of - floor, due + 5 min <= as_of; a date
     already settled gets no second row; a stream without any row settles only its latest
-    occurrence that exists. ``due`` of a date that does not exist is nominal.
+    occurrence that exists. ``due`` of a date that does not exist is nominal; ``preceding_due`` is
+    set where the stream has no row yet.
     """
     latest = as_of - timedelta(minutes=config.settle_minutes)
     asking = (
@@ -92,34 +93,34 @@ def occurrences(streams: pl.DataFrame, config: DigestsSettings, as_of: datetime)
         )
         .filter(pl.col("after") < latest)
     )
-    found = (
-        asking.drop("day", strict=False)
-        .join(due_table(asking, latest), on=_CALENDAR)
-        .filter(pl.col("due") > pl.col("after"), ~pl.col("settled_days").list.contains(pl.col("day")))
+    found = asking.join(due_table(asking, latest), on=_CALENDAR).filter(
+        pl.col("due") > pl.col("after"), ~pl.col("settled_days").list.contains(pl.col("day"))
     )
     is_new = pl.col("last_settled_due_at").is_null()
     first = (
         found.filter(is_new, pl.col("date_exists"))
-        .sort(*_SETTLED, "due", "day")
-        .group_by(_SETTLED, maintain_order=True)
+        .sort(*STREAM, "due", "day")
+        .group_by(STREAM, maintain_order=True)
         .tail(1)
         .select(found.columns)
     )
-    return pl.concat([found.filter(~is_new), first]).sort(*_SETTLED, "due", "day")
+    return with_preceding_due(pl.concat([found.filter(~is_new), first])).sort(*STREAM, "due", "day")
 
 
-def preceding_due(kind: str, zone: str, at: object, week_day: int, day: date) -> datetime:
+def preceding_due(kind: str, zone: str, at: time, week_day: int, day: date) -> datetime:
     """The due of the occurrence before local date ``day`` under the same schedule."""
     before = day - _DAY
     while not (is_scheduled_on(kind, week_day, before) and date_exists(zone, before)):
         before -= _DAY
-    return nominal_instant(zone, before, at)  # type: ignore[arg-type]
+    return nominal_instant(zone, before, at)
 
 
-def with_preceding_due(first: pl.DataFrame) -> pl.DataFrame:
-    """``first`` rows (calendar and day) plus ``preceding_due``, computed once per calendar and day."""
-    keys = first.select(*_CALENDAR, "day").unique()
+def with_preceding_due(found: pl.DataFrame) -> pl.DataFrame:
+    """``found`` plus ``preceding_due`` where a stream has no row yet, once per calendar and day."""
+    keys = found.filter(pl.col("last_settled_due_at").is_null()).select(*_CALENDAR, "day").unique()
     dues = [preceding_due(*row) for row in keys.iter_rows()]
-    return first.join(
-        keys.with_columns(pl.Series("preceding_due", dues, pl.Datetime("us", "UTC"))), on=[*_CALENDAR, "day"]
+    return found.join(
+        keys.with_columns(pl.Series("preceding_due", dues, pl.Datetime("us", "UTC"))),
+        on=[*_CALENDAR, "day"],
+        how="left",
     )

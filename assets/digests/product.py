@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from assets.digests.due import occurrences, with_preceding_due
+from assets.digests.due import occurrences
 from assets.digests.forgetting import forget
 from assets.digests.items import candidates
 from assets.digests.letters import written
@@ -40,8 +40,6 @@ def compute(inputs: Inputs[DigestsSettings]) -> Result:
     preferences = frames["staged_notification_preferences"]
     found = streams(frames["staged_digest_schedules"], preferences, users, state["digest_streams"].lazy())
     due = occurrences(found.rows, config, as_of)
-    due = due.join(with_preceding_due(due.filter(pl.col("last_settled_due_at").is_null())).select(
-        "user_id", "kind", "channel", "preceding_due"), on=["user_id", "kind", "channel"], how="left")  # fmt: skip
     if due.is_empty():
         return _unchanged(state, found, inputs)
     pool = candidates(
@@ -84,6 +82,7 @@ def _result(
         .join(bodies.select("digest_id", "subject", "content_hash"), on="digest_id", how="left")
         .with_columns(
             pl.col("due_at").alias("window_end"),
+            pl.col("zone").alias("time_zone"),
             pl.col("status").replace_strict(REASONS, return_dtype=pl.String).alias("reason"),
         )
     )

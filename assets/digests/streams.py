@@ -43,7 +43,7 @@ def streams(
 ) -> Streams:
     """Every stream that exists. ``users`` are the present ones, ``state`` is `digest_streams`.
 
-    Adds ``time_zone`` (as the snapshot holds it), ``zone`` (known to tzdata), ``week_day``
+    Adds ``time_zone`` (as the snapshot holds it), ``zone`` (known to tzdata, else UTC), ``week_day``
     (null = Monday) and the state's columns, null for a stream without any row.
     """
     modes = (

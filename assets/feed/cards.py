@@ -79,13 +79,15 @@ def ranked_deck(ground: Ground, actor_ids: pl.Series) -> Deck:
 def chronological_deck(ground: Ground) -> Deck:
     """Every post, comment and reshare is its own item."""
     window = ground.acts.head(ground.in_window).filter(pl.col("verb").is_in(CHRONOLOGICAL_VERBS))
-    keyed = window.select(
-        "act", "verb", "object_type", "object_id",
-        pl.lit(None, dtype=pl.UInt32).alias("post_act"),
-        pl.format("activity|{}", "id").alias("key"),
-        pl.lit(None, dtype=pl.String).alias("joined_key"),
-    )  # fmt: skip
-    return _deck(keyed.select("key", "verb", "object_type", "object_id"), keyed)
+    ids = pl.Series("item_id", [item_id(f"activity|{id_}") for id_ in window["id"].to_list()], dtype=pl.String)
+    numbered = (
+        window.select("act", "verb", "object_type", "object_id", ids).sort("item_id", "act").with_row_index("card")
+    )
+    nobody = pl.lit(None, dtype=pl.UInt32)
+    acts = numbered.select(
+        "act", "card", nobody.alias("joined_card"), nobody.alias("post_act"), pl.lit(value=True).alias("is_alone")
+    )
+    return Deck(numbered.select("card", "item_id", "verb", "object_type", "object_id"), acts)
 
 
 def _deck(cards: pl.DataFrame, keyed: pl.DataFrame) -> Deck:

@@ -17,7 +17,7 @@ from assets.feed.cards import Deck
 from assets.feed.counting import Tally
 from assets.feed.visibility import Scene, circle, pairs_of, visible
 from assets.frame import Inputs, Product, Result, StageCount
-from quality.feed import feed_items, feed_tombstones
+from quality.feed import FEED
 from store.settings import FeedSettings
 
 INPUTS: Mapping[str, tuple[str, ...]] = {
@@ -35,6 +35,7 @@ INPUTS: Mapping[str, tuple[str, ...]] = {
     "staged_users": ("id", "status", "profile_visibility", "created_at", "last_seen_at"),
 }  # fmt: skip
 """The staged tables, and the columns of them that are read."""
+FEED_ITEMS, FEED_TOMBSTONES = FEED
 MAX_ITEMS = 1_000
 """More than any mode's cap (settings: 500)."""
 BUCKET_PAIRS = 2_000_000
@@ -63,20 +64,13 @@ def compute(inputs: Inputs[FeedSettings]) -> Result:
     frames = {name: inputs.frames[name].select(columns).collect() for name, columns in INPUTS.items()}
     viewer_ids, viewers_count = people.viewers_of_feeds(frames["staged_users"], inputs.as_of)
     stage, counts = prepare(frames, inputs.config, inputs.as_of)
-    viewers = stage.scene.relations.people.number(viewer_ids)
     tally = Tally()
-    parts = [feeds_of(bucket, stage, tally) for bucket in _buckets(viewers, stage)]
-    items = pl.concat([pl.DataFrame(schema=_schema(feed_items)), *parts])
-    now = items.select(tombstones.KEY)
-    earlier = tombstones.still_told(inputs.previous["feed_tombstones"].collect(), now, viewer_ids, inputs.as_of)
-    gone = tombstones.gone_items(
-        inputs.previous["feed_items"].select(tombstones.ITEM_COLUMNS).collect(), now, viewer_ids
-    )
-    buried = tombstones.bury(gone, earlier, stage.scene, stage.fill_acts["act"], inputs.as_of)
-    buried = pl.concat([pl.DataFrame(schema=_schema(feed_tombstones)), buried])
+    viewers = stage.scene.relations.people.number(viewer_ids)
+    items = pl.concat([FEED_ITEMS.empty(), *(feeds_of(bucket, stage, tally) for bucket in _buckets(viewers, stage))])
+    buried, buried_count = _tombstones(inputs, items, viewer_ids, stage)
     return Result(
         tables={"feed_items": items, "feed_tombstones": buried},
-        counts=(viewers_count, *counts, *tally.counts(), _tombstone_count(gone, earlier, buried)),
+        counts=(viewers_count, *counts, *tally.counts(), buried_count),
         notes={"viewers": len(viewer_ids)},
     )
 
@@ -86,23 +80,23 @@ def prepare(
 ) -> tuple[Stage, tuple[StageCount, ...]]:
     """What is the same for all viewers, with the counts of the stages that make it."""
     known = people.number_people(frames)
+    relations = people.relate(frames, known, as_of)
     active = people.active_users(frames["staged_users"], as_of)
     there, there_count = window.present(frames["staged_activities"], as_of)
     resolved = window.resolve(there)
     ground, ground_counts = window.lay_ground(resolved, active["id"], known, as_of, config.window_days)
-    deck = cards.ranked_deck(ground, known.ids)
-    parts = scoring.with_card_parts(deck.cards, scoring.engagement(there, active["id"]))
-    relations = people.relate(frames, known, as_of)
+    ranked, chronological = cards.ranked_deck(ground, known.ids), cards.chronological_deck(ground)
     is_plain = trim.plain_acts(ground, relations)
-    chronological = cards.chronological_deck(ground)
-    ranked_acts = trim.needed(deck.acts, ground, is_plain, config.max_per_actor)
-    chronological_acts = trim.needed(chronological.acts, ground, is_plain, config.max_per_actor)
+    ranked_acts, chronological_acts = (
+        trim.needed(deck.acts, ground, is_plain, config.max_per_actor) for deck in (ranked, chronological)
+    )
     wanted = pl.concat([ranked_acts["act"], chronological_acts["act"]]).unique()
     window_acts = ground.acts.select("actor", "act").filter(pl.col("act").is_in(wanted.implode()))
+    beyond = {"beyond_max_per_actor": ground.in_window - window_acts.height}
     stage = Stage(
         scene=Scene(ground, relations, config.reply_rule),
         config=config,
-        ranked=Deck(parts, deck.acts),
+        ranked=Deck(scoring.with_card_parts(ranked.cards, scoring.engagement(there, active["id"])), ranked.acts),
         ranked_acts=ranked_acts,
         chronological=chronological,
         chronological_acts=chronological_acts,
@@ -111,12 +105,8 @@ def prepare(
         window_acts=window_acts,
         fill_acts=fill.fill_acts(ground, fill.public_profiles(active, known)).select("actor", "act"),
     )
-    beyond = {"beyond_max_per_actor": ground.in_window - window_acts.height}
-    return stage, (
-        there_count,
-        *ground_counts,
-        StageCount("needed", ground.in_window, window_acts.height, filtered=beyond),
-    )
+    needed_count = StageCount("needed", ground.in_window, window_acts.height, filtered=beyond)
+    return stage, (there_count, *ground_counts, needed_count)
 
 
 def feeds_of(viewers: pl.Series, stage: Stage, tally: Tally) -> pl.DataFrame:
@@ -222,13 +212,22 @@ def _buckets(viewers: pl.Series, stage: Stage) -> Iterator[pl.Series]:
         yield bucket["viewer"]
 
 
-def _tombstone_count(gone: pl.DataFrame, earlier: pl.DataFrame, buried: pl.DataFrame) -> StageCount:
-    taken = gone.height + earlier.height
-    return StageCount("tombstones", taken, buried.height, filtered={"told_again": taken - buried.height})
-
-
-def _schema(model: type) -> dict[str, pl.DataType]:
-    return {name: column.dtype.type for name, column in model.to_schema().columns.items()}  # type: ignore[attr-defined]
+def _tombstones(
+    inputs: Inputs[FeedSettings], items: pl.DataFrame, viewer_ids: pl.Series, stage: Stage
+) -> tuple[pl.DataFrame, StageCount]:
+    now = items.select(tombstones.KEY)
+    before = inputs.previous["feed_items"].select(tombstones.ITEM_COLUMNS).collect()
+    told = inputs.previous["feed_tombstones"].collect()
+    gone = tombstones.gone_items(before, now, viewer_ids)
+    earlier = tombstones.still_told(told, now, viewer_ids, inputs.as_of)
+    buried = tombstones.bury(gone, earlier, stage.scene, stage.fill_acts["act"], inputs.as_of)
+    filtered = {
+        "still_there_or_no_feed": before.height - gone.height,
+        "back_expired_or_no_feed": told.height - earlier.height,
+        "told_again": gone.height + earlier.height - buried.height,
+    }
+    count = StageCount("tombstones", before.height + told.height, buried.height, filtered=filtered)
+    return pl.concat([FEED_TOMBSTONES.empty(), buried]), count
 
 
 feed: Product[FeedSettings] = Product(

@@ -81,8 +81,8 @@ def assign(
     verdict = np.zeros(viewer.size, dtype=np.int64)
     shown_to = np.zeros(n, dtype=np.int64)
     need = 0
-    for i in range(waiting.size):
-        need += room[waiting[i]]
+    for a in range(waiting.size):
+        need += room[waiting[a]]
     pairs = np.empty((need, 2), dtype=np.int32)
     scores = np.empty(need, dtype=np.int64)
     active_count = waiting.size

@@ -138,7 +138,7 @@ def _count(removed: pl.DataFrame, who: People, friends: Rows) -> tuple[int, dict
     return int(seen_by.sum()), counts
 
 
-def showable(recommended: pl.DataFrame, who: People, filtered: Filtered) -> pl.DataFrame:
-    """The pairs of ``recommended`` that no filter removes (``viewer, candidate`` in index space)."""
+def passing(pairs: pl.DataFrame, who: People, filtered: Filtered) -> pl.DataFrame:
+    """The pairs (``viewer, candidate`` in index space) that no filter removes."""
     fine = pl.DataFrame({"candidate": np.flatnonzero(who.is_showable).astype(np.int32)}, schema={"candidate": pl.Int32})
-    return recommended.join(fine, on="candidate", how="semi").join(filtered.barred.pairs(), on=list(PAIR), how="anti")
+    return pairs.join(fine, on="candidate", how="semi").join(filtered.barred.pairs(), on=list(PAIR), how="anti")

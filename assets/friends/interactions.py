@@ -81,18 +81,19 @@ def readable(
     acts = wanted.lazy().join(activities(frames, as_of), on="id").join(number, on="viewer")
     made = acts.filter(pl.col("actor_id") == pl.col("viewer_id"))
     others = acts.filter((pl.col("actor_id") != pl.col("viewer_id")) & pl.col("is_known"))
-    admitted = _audience_admits(others, who, friends)
+    reading = friends.pairs().join(wanted.select("viewer").unique(), on="viewer", how="semi")
+    admitted = _audience_admits(others, who, reading)
     admitted = _groups_admit(admitted, frames, as_of)
     read = _nobody_blocks(admitted, frames)
     found = pl.concat([made.select(list(PAIR)), read.select(list(PAIR))])
     return found.unique().sort(list(PAIR)).collect()
 
 
-def _audience_admits(acts: pl.LazyFrame, who: People, friends: Rows) -> pl.LazyFrame:
+def _audience_admits(acts: pl.LazyFrame, who: People, friendships: pl.DataFrame) -> pl.LazyFrame:
     """Public for strangers to the actor; object audiences as for friends of the owner, who is there."""
     ids = pl.LazyFrame({"index": range(who.size), "id": who.ids}, schema={"index": pl.Int32, "id": pl.Int64})
     known = (
-        friends.pairs().lazy()
+        friendships.lazy()
         .join(ids.rename({"id": "viewer_id"}), left_on="viewer", right_on="index")
         .join(ids.rename({"id": "owner_id"}), left_on="candidate", right_on="index")
         .select("viewer_id", "owner_id", is_owners_friend=pl.lit(value=True))

@@ -4,6 +4,9 @@ Lives here: numba kernels over compressed rows, integers only, O(people) scratch
 O(viewers x k) output; each call is one slice of viewers, so slices may run in threads in any
 split. Scalars are int64 throughout, so that every helper is compiled once. Does not belong here:
 frames, ids, configuration, the features of given pairs (`overlap`), the global pass (`filling`).
+
+The kept machine code is renewed when the file of a kernel changes, and only then: who changes a
+helper here must also touch `overlap` and `filling`, which have it compiled in.
 """
 
 from __future__ import annotations

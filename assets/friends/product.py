@@ -171,7 +171,7 @@ def others(world: World, dealt: pl.DataFrame, config: FriendsSettings, is_short:
         loose.append(sources.interaction(dealt, is_short))
     if "popular" in config.sources:
         loose.append(sources.interaction(world.filtered.impressions, is_short))
-    allowed = [filters.showable(pairs, world.who, world.filtered) for pairs in loose]
+    allowed = [filters.passing(pairs, world.who, world.filtered) for pairs in loose]
     strangers = [
         pairs.filter(pl.col("viewer") != pl.col("candidate")).join(world.friends.pairs(), on=list(PAIR), how="anti")
         for pairs in allowed

@@ -123,7 +123,14 @@ def _walk(
 ) -> pl.DataFrame:
     """Burn every allowance with history from its first period on."""
     lives = _lives(chained, grants)
-    periods = chained.select("row").join(terms, on="row").sort("row", "period_start")
+    beginning = pl.min_horizontal("created_at", "anchor_at")
+    is_lived = pl.col("period_end").is_null() | (pl.col("period_end") > pl.col("beginning")) | pl.col("is_current")
+    periods = (
+        chained.select("row", beginning.alias("beginning"))
+        .join(terms, on="row")
+        .filter(is_lived)
+        .sort("row", "period_start")
+    )
     pieces = _pieces(burning_events(events.join(chained.select("row"), on="row", how="semi")), lives)
     usage = {key: [(at, amount) for _, _, at, amount in group]
              for key, group in groupby(pieces.iter_rows(), key=itemgetter(0, 1))}  # fmt: skip

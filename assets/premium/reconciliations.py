@@ -12,6 +12,7 @@ from datetime import timedelta
 import polars as pl
 
 from assets.premium.calendar import with_local_day
+from quality.contract import Failure
 
 Tables = Mapping[str, pl.DataFrame]
 SAMPLE = 3
@@ -24,7 +25,15 @@ def reconcile(tables: Tables) -> list[str]:
 
     ``tables`` are the product's; with ``staged_users`` and ``staged_meters`` beside them rule 20 is asked too.
     """
-    return [line for truth in TRUTHS for line in truth(tables)]
+    return [line for _, truth in TRUTHS for line in truth(tables)]
+
+
+def verdict(tables: Tables) -> Mapping[str, list[Failure]]:
+    """The same as failures per table, for the product's blocking checks."""
+    found: dict[str, list[Failure]] = {}
+    for table, truth in TRUTHS:
+        found.setdefault(table, []).extend(Failure(table, line, "*", 1) for line in truth(tables))
+    return {table: failures for table, failures in found.items() if failures}
 
 
 def _failures(name: str, bad: pl.DataFrame) -> list[str]:
@@ -166,7 +175,10 @@ def cohorts_are_the_active(tables: Tables) -> list[str]:
 
 
 def lness_is_engagement(tables: Tables) -> list[str]:
-    """Users of the cells = WAU and MAU; days times users = DAU summed over the window, where no cell is merged."""
+    """Users of the cells = WAU and MAU; days times users = DAU summed over the window, where no cell is merged.
+
+    A window is withheld whole or not at all.
+    """
     rows = tables["engagement_lness"]
     daily = tables["engagement_daily"]
     cells = rows.group_by("day", "window_days").agg(
@@ -185,14 +197,10 @@ def lness_is_engagement(tables: Tables) -> list[str]:
     )
     both = window.join(cells, on=["day", "window_days"])
     return [
-        *_failures("L-ness = WAU, MAU", both.filter(pl.col("user_count") > pl.col("expected"))),
+        *_failures("L-ness = WAU, MAU", both.filter(pl.col("user_count") != pl.col("expected"))),
         *_failures(
             "L-ness days = DAU",
-            both.filter(
-                ~pl.col("is_merged")
-                & (pl.col("user_count") == pl.col("expected"))
-                & (pl.col("user_days") != pl.col("dau_sum"))
-            ),
+            both.filter(~pl.col("is_merged") & (pl.col("user_days") != pl.col("dau_sum"))),
         ),
     ]
 
@@ -248,19 +256,20 @@ def usage_is_entitlements(tables: Tables) -> list[str]:
     return _failures("used = sum of usage_daily", bad)
 
 
-TRUTHS: tuple[Callable[[Tables], list[str]], ...] = (
-    months_chain,
-    months_are_the_sum_of_days,
-    transfers_cancel,
-    days_end_where_months_end,
-    days_are_the_sum_of_movements,
-    revenue_is_the_waterfall,
-    payers_chain,
-    growth_chains,
-    segments_are_all,
-    cohorts_are_the_active,
-    lness_is_engagement,
-    engagement_is_growth,
-    intake_is_complete,
-    usage_is_entitlements,
+TRUTHS: tuple[tuple[str, Callable[[Tables], list[str]]], ...] = (
+    ("mrr_waterfall_monthly", months_chain),
+    ("mrr_waterfall_monthly", months_are_the_sum_of_days),
+    ("mrr_waterfall_monthly", transfers_cancel),
+    ("plan_daily", days_end_where_months_end),
+    ("plan_daily", days_are_the_sum_of_movements),
+    ("revenue_monthly", revenue_is_the_waterfall),
+    ("revenue_monthly", payers_chain),
+    ("growth_accounting", growth_chains),
+    ("growth_accounting", segments_are_all),
+    ("retention_cohorts", cohorts_are_the_active),
+    ("engagement_lness", lness_is_engagement),
+    ("engagement_daily", engagement_is_growth),
+    ("usage_intake", intake_is_complete),
+    ("entitlements", usage_is_entitlements),
 )
+"""Each truth, and the table that is refused when it does not hold."""

@@ -11,7 +11,7 @@ from datetime import datetime
 
 import polars as pl
 
-from assets.friends.filters import apply, showable
+from assets.friends.filters import apply, passing
 from assets.friends.graph import edges, people
 from store.settings import FriendsSettings
 
@@ -37,7 +37,7 @@ def still_recommendable(
     without_impressions = {**frames, "staged_recommendation_impressions": _NO_IMPRESSIONS.lazy()}
     filtered = apply(without_impressions, who, friends, as_of, config)
     located = who.locate(recommendations, viewer="viewer_id", candidate="candidate_id").collect()
-    kept = showable(located, who, filtered).join(friends.pairs(), on=["viewer", "candidate"], how="anti")
+    kept = passing(located, who, filtered).join(friends.pairs(), on=["viewer", "candidate"], how="anti")
     ranked = kept.sort("viewer_id", "rank").with_columns(
         pl.int_range(1, pl.len() + 1, dtype=pl.Int64).over("viewer_id").alias("rank")
     )

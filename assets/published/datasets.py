@@ -19,7 +19,7 @@ from assets.published.digests import detail_rows, digest_list
 from assets.published.feed import feed_list
 from assets.published.friends import recommendation_list
 from assets.published.metrics import metric_documents
-from assets.published.people import feed_viewers, known_users, recommendation_viewers, user_documents
+from assets.published.people import feed_viewers, known_users, user_documents, wanting_recommendations
 from assets.published.premium import entitlement_list, usage_list
 from assets.published.rows import Envelope, document_rows, list_rows
 from store.datasets import DatasetRows
@@ -142,9 +142,11 @@ def _friends(build: _Build) -> dict[str, DatasetRows]:
     recommendations = build.frames["friend_recommendations"]
     if "friends" in build.carried:
         recommendations = still_recommendable(recommendations, build.frames, build.as_of, build.friends)
-    viewers = build.viewers("friends", recommendation_viewers(build.known))
+    wanting = wanting_recommendations(build.known)
+    viewers = build.viewers("friends", build.known["id"])
     envelope = build.envelope("friends", "friend_recommendations")
-    table = list_rows(recommendation_list(recommendations), viewers, envelope=envelope)
+    items = recommendation_list(rows_of_known(recommendations, "viewer_id", wanting))
+    table = list_rows(items, viewers, envelope=envelope)
     return {"friend_recommendations": build.rows("friends", table)}
 
 

@@ -20,9 +20,9 @@ def known_users(users: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
     return users.filter((pl.col("created_at") < as_of) & (pl.col("status") == "active")).sort("id")
 
 
-def recommendation_viewers(known: pl.DataFrame) -> pl.Series:
-    """Ids of the users who want recommendations (02.2)."""
-    return known.filter(pl.col("wants_recommendations"))["id"]
+def wanting_recommendations(known: pl.DataFrame) -> pl.DataFrame:
+    """The users who want recommendations (02.2); the others have an empty list, not a missing one."""
+    return known.filter(pl.col("wants_recommendations"))
 
 
 def feed_viewers(known: pl.DataFrame, as_of: datetime) -> pl.Series:

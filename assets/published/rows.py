@@ -104,15 +104,13 @@ def guard_columns(items: pl.DataFrame, starts: Ints, counts: Ints) -> tuple[pa.A
         )
         for kind, name in enumerate(GUARDS)
     ]
-    guards = pl.concat(flat).drop_nulls()
-    known = guards["id"].unique().sort().to_numpy()
-    # Item and place of the id among all ids as one integer: a single sort orders and a difference dedupes.
-    packed = np.sort(guards["item"].to_numpy() << 32 | np.searchsorted(known, guards["id"].to_numpy()))
-    packed = packed[np.diff(packed, prepend=-1) != 0]
-    cuts = _cumulative(np.bincount(packed >> 32, minlength=items.height * kinds))
-    ids = pa.array(known[packed & 0xFFFF_FFFF], pa.int64())
+    guards = pl.concat(flat).drop_nulls().sort("item", "id")
+    item, ids = guards["item"].to_numpy(), guards["id"].cast(pl.Int64).to_numpy()
+    is_new = np.append(True, (np.diff(item) != 0) | (np.diff(ids) != 0))[: len(ids)]
+    cuts = _cumulative(np.bincount(item[is_new], minlength=items.height * kinds))
+    values = pa.array(ids[is_new], pa.int64())
     starts, counts = starts * kinds, counts * kinds
-    return _list_array(_bounds(cuts, starts, counts), ids), ragged_offsets(cuts, starts, counts)
+    return _list_array(_bounds(cuts, starts, counts), values), ragged_offsets(cuts, starts, counts)
 
 
 def ragged_offsets(cuts: Ints, starts: Ints, counts: Ints) -> pa.Array[Any]:

@@ -1,10 +1,11 @@
 """The writing side of generations: everything that changes ``generations/`` below a home (spec 06.1).
 
 Lives here: ``publication`` (build, verify, audit, swap), ``reversal`` (rollback, pin), ``retention`` (prune),
-``standing`` (the pointer, the record, the locks, verify, list). Does not belong here: reading
-(``store.serving``), what the rows are (``assets.published``).
+``drift`` (gates), ``standing`` (the pointer, the record, the locks, verify, list). Does not belong here:
+reading (``store.serving``), what the rows are (``assets.published``).
 """
 
+from store.generations.drift import row_drift
 from store.generations.publication import (
     PUBLISHED,
     Audit,
@@ -30,6 +31,7 @@ __all__ = [
     "prune",
     "publish",
     "rollback",
+    "row_drift",
     "unpin",
     "verify",
 ]

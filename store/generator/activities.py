@@ -67,10 +67,12 @@ def make_activities(seed: int, people: People, friends: Friendships, groups: Gro
     """Merge everything, sort by time, decide mentions, edits and deletions."""
     rng = stream(seed, "activities")
     merged = join([threads, _friend_adds(rng, people, friends), _group_joins(rng, people, groups)])
-    order = np.lexsort((np.arange(len(merged)), merged.at))
+    del threads
+    order = np.argsort(merged.at, kind="stable")
     place = np.empty(len(order), np.int64)
     place[order] = np.arange(len(order))
     acts = merged.part(order)
+    del merged
     on_text = np.isin(acts.object_type, (O_POST, O_COMMENT))
     acts.object[on_text] = place[acts.object[on_text]]
     mentioned = _mentions(rng, friends, acts)

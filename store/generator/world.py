@@ -91,9 +91,10 @@ def _fill(world: WorldWriter, users: int, seed: int, as_of: int, tell: Callable[
     write_recommendation_history(world, seed, people, friends)
     tell("activities")
     posts = make_posts(seed, people, groups, tastes)
-    threads = make_threads(seed, people, friends, groups, posts, tastes)
-    activities = make_activities(seed, people, friends, groups, threads)
-    del posts, threads
+    activities = make_activities(
+        seed, people, friends, groups, make_threads(seed, people, friends, groups, posts, tastes)
+    )
+    del posts
     write_activities(world, seed, people, activities)
     write_feed_marks(world, seed, people, friends, activities)
     tell("subscriptions")

@@ -189,6 +189,17 @@ def test_pages_stay_cut_from_the_generation_they_began_in(tmp_path, path):
         assert names(path, [first, *rest]) == whole
 
 
+def test_an_older_generation_does_not_bring_back_who_left(tmp_path):
+    with published(tmp_path) as api:
+        cursor = page(api, FEED, READER)["next_cursor"]
+        made = frames()
+        people = [row for row in made["staged_users"].collect().to_dicts() if row["id"] != READER]
+        made["staged_users"] = table("staged_users", people)
+        small_generation(tmp_path, AS_OF + timedelta(hours=1), frames=made)
+        api.refresh()
+        assert page(api, FEED, READER, cursor=cursor)["data"] == []
+
+
 @pytest.mark.parametrize("path", [FEED, CHRONOLOGICAL])
 def test_a_pruned_generation_is_continued_by_value(tmp_path, path):
     with published(tmp_path) as api:

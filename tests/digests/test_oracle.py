@@ -67,7 +67,7 @@ def _assert_windows_tile(rows: pl.DataFrame) -> None:
 
 
 @given(st.integers(0, 10**9))
-@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
 def test_every_run_of_a_story_equals_the_oracle_and_keeps_the_laws(seed: int) -> None:
     _assert_laws(_tell(seed))
 

@@ -105,6 +105,14 @@ def test_a_due_within_twelve_hours_of_the_last_closed_window_is_skipped() -> Non
     assert (later["status"], later["window_start"]) == ("skipped_empty", at("2026-05-10T09:00"))
 
 
+def test_a_due_exactly_twelve_hours_later_is_not_too_soon() -> None:
+    world, runs = _daily(), Runs()
+    runs.run(world, at("2026-05-10T09:10"))
+    world.tables["staged_users"][0]["time_zone"] = "Pacific/Auckland"
+    row = one(runs.run(world, at("2026-05-10T21:10")).tables["digests"])
+    assert (row["due_at"], row["status"]) == (at("2026-05-10T21:00"), "skipped_empty")
+
+
 def test_a_local_date_already_settled_gets_no_second_row() -> None:
     world, runs = _daily(), Runs()
     world.tables["staged_users"][0]["time_zone"] = "Pacific/Kiritimati"
@@ -168,7 +176,7 @@ def test_an_unknown_time_zone_is_utc_and_counted() -> None:
     reader(world, zone="Mars/Olympus")
     result = Runs().run(world, at("2026-05-10T09:10"))
     row = one(result.tables["digests"])
-    assert (row["due_at"], row["time_zone"]) == (at("2026-05-10T09:00"), "Mars/Olympus")
+    assert (row["due_at"], row["time_zone"]) == (at("2026-05-10T09:00"), "UTC")
     assert result.notes["unknown_time_zone_users"] == 1
 
 

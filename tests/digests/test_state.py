@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from assets.digests.product import CONTRACTS, digests
+from quality.digests import digest_truths
 from tests.support.digest_worlds import Story
 from tests.support.digests import Runs, World, at, one, reader
 
@@ -119,7 +120,7 @@ def _shuffled(runs: Runs, story: Story, seed: int) -> Runs:
 
 
 @given(st.integers(0, 10**9))
-@settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=3, deadline=None, suppress_health_check=list(HealthCheck))
 def test_row_order_does_not_matter(seed: int) -> None:
     story, runs = Story(seed), Runs()
     for _ in range(4):
@@ -144,3 +145,23 @@ def test_a_replay_of_history_gives_the_same_rows(seed: int) -> None:
         assert all(frame.equals(other.tables[name]) for name, frame in one_run.tables.items())
         inputs = replace(first.inputs(world, as_of), previous_as_of=None)
         assert digests.compute(inputs).tables["digests"].is_empty(), "what is settled is not settled again"
+
+
+def test_the_truths_between_the_tables_name_what_breaks_them() -> None:
+    world = _world()
+    world.notification(1, YESTERDAY, actor_id=2)
+    tables = dict(Runs().run(world, AS_OF).tables)
+    assert not any(digest_truths(tables).values())
+    wrong = tables | {"digests": tables["digests"].with_columns(more_count=pl.lit(1, pl.Int64))}
+    assert [f.rule for f in digest_truths(wrong)["digests"]] == ["eligible = rendered + more"]
+    lost = tables | {"digest_items": tables["digest_items"].clear(), "digest_bodies": tables["digest_bodies"].clear()}
+    assert [f.rule for f in digest_truths(lost)["digests"]] == [
+        "eligible items are listed",
+        "a built digest has a body",
+    ]
+    paused = tables | {"digests": tables["digests"].with_columns(status=pl.lit("paused"))}
+    assert {name for name, found in digest_truths(paused).items() if found} == {
+        "digest_groups",
+        "digest_items",
+        "digest_bodies",
+    }

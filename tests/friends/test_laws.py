@@ -15,7 +15,9 @@ from assets.friends.engine import Engine
 from quality.contract import judge
 from quality.registry import REGISTRY
 from store.settings import FriendsSettings
-from tests.support.friends import Oracle, counts, frames, fuzzed, run
+from tests.support.friends import counts, frames, run
+from tests.support.friends_fuzzed import fuzzed
+from tests.support.friends_oracle import Oracle
 
 EVERY = ("friends_of_friends", "pagerank", "co_membership", "interaction", "popular")
 CONFIGS = st.builds(
@@ -25,7 +27,7 @@ CONFIGS = st.builds(
     sources=st.one_of(st.just(EVERY), st.sets(st.sampled_from(EVERY), min_size=1).map(lambda s: tuple(sorted(s)))),
     experiment_salt=st.sampled_from(["flowforge", "other"]),
 )
-QUIET = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+QUIET = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @QUIET
@@ -63,7 +65,7 @@ def test_every_table_equals_the_oracle(rng: random.Random, size: int, config: Fr
         assert {(v, c) for v in oracle.viewers for c in oracle.eligible[v] if oracle.mutuals(v, c)} <= held
 
 
-@settings(QUIET, max_examples=12)
+@settings(QUIET, max_examples=6)
 @given(rng=st.randoms(use_true_random=False), size=st.integers(3, 14))
 @pytest.mark.parametrize("engine", [Engine(1, 2), Engine(2, 1), Engine(2, 7)], ids=str)
 def test_row_order_threads_and_buckets_change_nothing(rng: random.Random, size: int, engine: Engine) -> None:

@@ -52,7 +52,9 @@ def test_a_day_starts_at_its_first_instant(zone: str, day: date) -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(
-    zone=st.sampled_from(["Africa/Casablanca", "America/Asuncion", "Asia/Tehran", "Australia/Lord_Howe", "Africa/Cairo"]),
+    zone=st.sampled_from(
+        ["Africa/Casablanca", "America/Asuncion", "Asia/Tehran", "Australia/Lord_Howe", "Africa/Cairo"]
+    ),
     day=st.dates(date(1975, 1, 1), date(2030, 1, 1)),
 )
 def test_any_day_starts_at_its_first_instant(zone: str, day: date) -> None:
@@ -69,7 +71,9 @@ def test_days_tile_the_time_line_and_hold_their_instants() -> None:
     moments = [start(day, zone) + timedelta(microseconds=n) for zone, day in EDGES for n in (-1, 0, 1)]
     zones = [zone for zone, _ in EDGES for _ in range(3)]
     rows = with_local_day(
-        pl.DataFrame({"zone": zones, "at": moments}).with_columns(pl.col("at").cast(pl.Datetime("us", "UTC"))), "at", "zone"
+        pl.DataFrame({"zone": zones, "at": moments}).with_columns(pl.col("at").cast(pl.Datetime("us", "UTC"))),
+        "at",
+        "zone",
     )
     for row in rows.iter_rows(named=True):
         assert row["day_start_at"] <= row["at"] < row["day_end_at"]
@@ -80,8 +84,11 @@ def test_days_tile_the_time_line_and_hold_their_instants() -> None:
 def test_a_month_later_is_clamped_from_the_original_day() -> None:
     january = date(2024, 1, 31)
     assert [add_months(january, n) for n in range(4)] == [
-        date(2024, 1, 31), date(2024, 2, 29), date(2024, 3, 31), date(2024, 4, 30),
-    ]  # fmt: skip
+        date(2024, 1, 31),
+        date(2024, 2, 29),
+        date(2024, 3, 31),
+        date(2024, 4, 30),
+    ]
     assert add_months(january, -2) == date(2023, 11, 30)
 
 
@@ -93,6 +100,13 @@ def test_a_period_is_complete_when_it_has_ended() -> None:
 
 
 def test_periods_are_dense() -> None:
-    assert periods("month", date(2024, 1, 31), date(2024, 3, 1)) == [date(2024, 1, 1), date(2024, 2, 1), date(2024, 3, 1)]
-    assert periods("week", period_of("week", date(2024, 1, 3)), date(2024, 1, 8)) == [date(2024, 1, 1), date(2024, 1, 8)]
+    assert periods("month", date(2024, 1, 31), date(2024, 3, 1)) == [
+        date(2024, 1, 1),
+        date(2024, 2, 1),
+        date(2024, 3, 1),
+    ]
+    assert periods("week", period_of("week", date(2024, 1, 3)), date(2024, 1, 8)) == [
+        date(2024, 1, 1),
+        date(2024, 1, 8),
+    ]
     assert periods("day", date(2024, 1, 3), date(2024, 1, 2)) == []

@@ -16,11 +16,16 @@ from tests.support.premium import US, Row, World, at, compute, event, feature, g
 
 def house(events: list[Row] | None = None, aggregation: str = "sum", **more: Any) -> World:
     world: World = {
-        "users": [user(1)], "meters": [meter("calls", aggregation)], "usage_events": events or [],
+        "users": [user(1)],
+        "meters": [meter("calls", aggregation)],
+        "usage_events": events or [],
         "plans": [plan(1, "free", tier_rank=0), plan(2, "basic"), plan(3, "pro")],
-        "plan_features": [feature(1, "calls", limit_value=10), feature(2, "calls", limit_value=100),
-                          feature(3, "calls", limit_value=1000)],
-    }  # fmt: skip
+        "plan_features": [
+            feature(1, "calls", limit_value=10),
+            feature(2, "calls", limit_value=100),
+            feature(3, "calls", limit_value=1000),
+        ],
+    }
     return {**world, **more}
 
 
@@ -59,13 +64,19 @@ def test_the_highest_tier_holds_and_quantity_does_not_multiply() -> None:
 
 
 def test_of_equal_plans_the_lowest_subscription_holds() -> None:
-    versions = [version(1, subscription_id=2, anchor_at=at("2024-01-07")),
-                version(2, subscription_id=1, anchor_at=at("2024-01-03"))]  # fmt: skip
+    versions = [
+        version(1, subscription_id=2, anchor_at=at("2024-01-07")),
+        version(2, subscription_id=1, anchor_at=at("2024-01-03")),
+    ]
     assert entitlement(house(subscription_versions=versions))["period_start"] == at("2024-01-03")
 
 
 def test_the_default_plan_is_free_of_the_lowest_tier_and_newest_version() -> None:
-    plans = [plan(1, "free", tier_rank=0), plan(2, "free", tier_rank=0, version=2, is_paid=False), plan(3, "guest", tier_rank=5, is_paid=False)]
+    plans = [
+        plan(1, "free", tier_rank=0),
+        plan(2, "free", tier_rank=0, version=2, is_paid=False),
+        plan(3, "guest", tier_rank=5, is_paid=False),
+    ]
     assert entitlement(house(plans=plans))["plan_id"] == 2
 
 
@@ -77,13 +88,18 @@ def test_the_default_plan_is_anchored_where_the_user_began() -> None:
 
 
 def test_a_calendar_month_and_a_period_that_never_resets() -> None:
-    features = [feature(1, "a", meter_key="calls", reset="month_calendar"), feature(1, "b", meter_key="calls", reset="never")]
-    world = house(used(("2023-12-30", 3), ("2024-01-10", 4)), plan_features=features,
-                  users=[user(1, created_at=at("2023-12-15"))])  # fmt: skip
+    features = [
+        feature(1, "a", meter_key="calls", reset="month_calendar"),
+        feature(1, "b", meter_key="calls", reset="never"),
+    ]
+    world = house(
+        used(("2023-12-30", 3), ("2024-01-10", 4)), plan_features=features, users=[user(1, created_at=at("2023-12-15"))]
+    )
     rows = compute(world, at("2024-01-20")).tables["entitlements"].to_dicts()
     assert [(row["period_start"], row["resets_at"], row["used"]) for row in rows] == [
-        (at("2024-01-01"), at("2024-02-01"), 4), (at("2023-12-15"), None, 7),
-    ]  # fmt: skip
+        (at("2024-01-01"), at("2024-02-01"), 4),
+        (at("2023-12-15"), None, 7),
+    ]
 
 
 def test_deleted_users_have_neither_usage_nor_entitlements() -> None:
@@ -108,9 +124,15 @@ def test_overage_stays_in_its_period() -> None:
     assert (first["overage"], first["balance"], first["has_access"]) == (30, 0, True)
 
 
-@pytest.mark.parametrize("then", [[], [feature(2, "calls", limit_value=None, rollover_max=50)],
-                                  [feature(2, "calls", meter_key="other", rollover_max=50)],
-                                  [feature(2, "calls", kind="boolean", rollover_max=50)]])  # fmt: skip
+@pytest.mark.parametrize(
+    "then",
+    [
+        [],
+        [feature(2, "calls", limit_value=None, rollover_max=50)],
+        [feature(2, "calls", meter_key="other", rollover_max=50)],
+        [feature(2, "calls", kind="boolean", rollover_max=50)],
+    ],
+)
 def test_nothing_is_carried_out_of_a_period_without_the_limit(then: list[Row]) -> None:
     versions = [version(1, valid_to=at("2024-02-01"))]
     features = [feature(1, "calls", limit_value=10, rollover_max=50), *then]
@@ -133,8 +155,11 @@ def test_what_a_grant_lost_in_an_earlier_period_stays_lost() -> None:
 
 
 def test_an_upgrade_does_not_refill_a_grant() -> None:
-    world = house(used(("2024-01-02", 60)), grants=[grant(1, amount=60)],
-                  subscription_versions=[version(1, valid_from=at("2024-01-15"), anchor_at=at("2024-01-15"))])  # fmt: skip
+    world = house(
+        used(("2024-01-02", 60)),
+        grants=[grant(1, amount=60)],
+        subscription_versions=[version(1, valid_from=at("2024-01-15"), anchor_at=at("2024-01-15"))],
+    )
     row = entitlement(world)
     assert (row["period_start"], row["used"], row["balance"]) == (at("2024-01-15"), 0, 110)
 
@@ -201,9 +226,10 @@ def test_a_huge_limit_does_not_overflow() -> None:
 
 
 @given(
-    pot=st.integers(0, 50), amounts=st.lists(st.integers(0, 30), max_size=8),
+    pot=st.integers(0, 50),
+    amounts=st.lists(st.integers(0, 30), max_size=8),
     grants=st.lists(st.tuples(st.integers(0, 8), st.integers(0, 9), st.integers(0, 40)), max_size=4),
-)  # fmt: skip
+)
 def test_used_and_balance_less_overage_is_granted(
     pot: int, amounts: list[int], grants: list[tuple[int, int, int]]
 ) -> None:
@@ -216,17 +242,23 @@ def test_used_and_balance_less_overage_is_granted(
 
 def test_a_second_period_starts_with_what_the_first_left() -> None:
     first, second = Period(10, 4, True, [(0, 3)]), Period(10, 4, True, [(9, 20)])
-    assert burn([first, second], [(0, 20, 3)], 9) == Balance(rolled_over=4, burnt_grants=3, rest=0, left_grants=0, overage=3)
+    assert burn([first, second], [(0, 20, 3)], 9) == Balance(
+        rolled_over=4, burnt_grants=3, rest=0, left_grants=0, overage=3
+    )
 
 
 def test_usage_is_final_when_late_events_can_no_longer_come() -> None:
     world = house(used(("2024-01-02 12:00", 1)))
     final = [
-        compute(world, at("2024-02-07") + delta).tables["usage_daily"]["is_final"].item() for delta in (timedelta(0), US)
+        compute(world, at("2024-02-07") + delta).tables["usage_daily"]["is_final"].item()
+        for delta in (timedelta(0), US)
     ]
     assert final == [False, True]
 
 
 def test_usage_falls_on_the_users_own_day() -> None:
     world = house(used(("2024-01-02 12:00", 1)), users=[user(1, time_zone="Pacific/Kiritimati")])
-    assert compute(world, at("2024-01-20")).tables["usage_daily"].select(pl.col("day").cast(pl.String)).item() == "2024-01-03"
+    assert (
+        compute(world, at("2024-01-20")).tables["usage_daily"].select(pl.col("day").cast(pl.String)).item()
+        == "2024-01-03"
+    )

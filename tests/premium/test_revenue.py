@@ -11,15 +11,16 @@ import pytest
 from store.settings import PremiumSettings
 from tests.support.premium import US, Row, World, at, compute, plan, user, version
 
-OPEN_HOUSE = PremiumSettings(k_anonymity=1, ltv_min_churns=1)
+OPEN_HOUSE = PremiumSettings(k_anonymity=1, dominance_percent=100, ltv_min_churns=1)
 YEAR = 12_000
 
 
 def house(versions: list[Row], users: int = 1) -> World:
     return {
-        "users": [user(n) for n in range(1, users + 1)], "subscription_versions": versions,
+        "users": [user(n) for n in range(1, users + 1)],
+        "subscription_versions": versions,
         "plans": [plan(1, "free"), plan(2, "basic"), plan(3, "pro"), plan(4, "max")],
-    }  # fmt: skip
+    }
 
 
 def moves(versions: list[Row], as_of: str = "2024-06-01", **more: Any) -> list[tuple[Any, ...]]:
@@ -34,8 +35,10 @@ def test_a_newer_version_wins_where_versions_overlap_and_the_older_returns() -> 
         version(2, amount_minor=2000, valid_from=at("2024-02-01"), valid_to=at("2024-03-01")),
     ]
     assert moves(versions) == [
-        ("01-01", "basic", "new", YEAR), ("02-01", "basic", "expansion", YEAR), ("03-01", "basic", "contraction", -YEAR),
-    ]  # fmt: skip
+        ("01-01", "basic", "new", YEAR),
+        ("02-01", "basic", "expansion", YEAR),
+        ("03-01", "basic", "contraction", -YEAR),
+    ]
 
 
 def test_a_correction_restates_the_past_and_not_what_was_said_before() -> None:
@@ -104,8 +107,10 @@ def test_an_upgrade_transfers_first_and_expands_by_the_rest() -> None:
         version(2, plan_id=3, amount_minor=1500, valid_from=at("2024-02-01")),
     ]
     assert moves(versions)[1:] == [
-        ("02-01", "basic", "transfer_out", -YEAR), ("02-01", "pro", "expansion", 6000), ("02-01", "pro", "transfer_in", YEAR),
-    ]  # fmt: skip
+        ("02-01", "basic", "transfer_out", -YEAR),
+        ("02-01", "pro", "expansion", 6000),
+        ("02-01", "pro", "transfer_in", YEAR),
+    ]
 
 
 def test_transfers_are_used_up_in_the_order_of_plan_codes() -> None:
@@ -117,9 +122,25 @@ def test_transfers_are_used_up_in_the_order_of_plan_codes() -> None:
     ]
     assert moves(versions)[1:] == [
         ("02-01", "basic", "transfer_in", 8400),
-        ("02-01", "max", "expansion", 7200), ("02-01", "max", "transfer_in", 3600),
+        ("02-01", "max", "expansion", 7200),
+        ("02-01", "max", "transfer_in", 3600),
         ("02-01", "pro", "transfer_out", -YEAR),
-    ]  # fmt: skip
+    ]
+
+
+def test_losses_are_handed_over_in_the_order_of_plan_codes_too() -> None:
+    day = at("2024-02-01")
+    versions = [
+        version(1, subscription_id=1, plan_id=3, amount_minor=1000, valid_from=day),
+        version(2, subscription_id=2, plan_id=2, amount_minor=700, valid_to=day),
+        version(3, subscription_id=3, plan_id=4, amount_minor=900, valid_to=day),
+    ]
+    assert moves(versions)[2:] == [
+        ("02-01", "basic", "transfer_out", -8400),
+        ("02-01", "max", "contraction", -7200),
+        ("02-01", "max", "transfer_out", -3600),
+        ("02-01", "pro", "transfer_in", YEAR),
+    ]
 
 
 def test_a_new_version_of_a_plan_is_no_movement() -> None:
@@ -156,7 +177,7 @@ def test_a_cancellation_outranks_other_reasons_and_was_requested_when_it_began()
 
 
 def test_the_reporting_zone_moves_the_day() -> None:
-    config = PremiumSettings(reporting_time_zone="America/New_York", k_anonymity=1)
+    config = PremiumSettings(reporting_time_zone="America/New_York", k_anonymity=1, dominance_percent=100)
     tables = compute(house([version(1, valid_from=at("2024-01-01 04:59"))]), at("2024-02-01 04:59"), config).tables
     assert tables["mrr_movements_daily"]["day"].to_list() == [date(2023, 12, 31)]
     assert tables["mrr_waterfall_monthly"]["month"].to_list() == [date(2023, 12, 1)]
@@ -181,24 +202,39 @@ def test_revenue_keeps_numerators_and_denominators() -> None:
     ]
     row = compute(house(versions, 3), at("2024-03-01"), OPEN_HOUSE).tables["revenue_monthly"].row(1, named=True)
     assert row == {
-        "month": date(2024, 2, 1), "currency": "USD", "start_arr_minor": 2 * YEAR, "end_arr_minor": 30_000,
-        "paying_start_count": 2, "paying_end_count": 2, "nrr_num_minor": 18_000, "grr_num_minor": YEAR,
-        "logo_churned_count": 1, "churn_event_count": 1, "quick_num_minor": 18_000, "quick_den_minor": YEAR,
-        "ltv_minor": 2000, "trials_started_count": 0, "trials_mature_count": 0, "trials_converted_count": 0,
-    }  # fmt: skip
+        "month": date(2024, 2, 1),
+        "currency": "USD",
+        "start_arr_minor": 2 * YEAR,
+        "end_arr_minor": 30_000,
+        "paying_start_count": 2,
+        "paying_end_count": 2,
+        "nrr_num_minor": 18_000,
+        "grr_num_minor": YEAR,
+        "logo_churned_count": 1,
+        "churn_event_count": 1,
+        "quick_num_minor": 18_000,
+        "quick_den_minor": YEAR,
+        "ltv_minor": 2000,
+        "trials_started_count": 0,
+        "trials_mature_count": 0,
+        "trials_converted_count": 0,
+    }
 
 
 def test_ltv_needs_enough_churns() -> None:
     versions = [version(1, valid_to=at("2024-02-10"))]
-    rows = compute(house(versions), at("2024-03-01"), PremiumSettings(k_anonymity=1)).tables["revenue_monthly"]
+    rows = compute(house(versions), at("2024-03-01"), PremiumSettings(k_anonymity=1, dominance_percent=100)).tables[
+        "revenue_monthly"
+    ]
     assert rows["ltv_minor"].to_list() == [None, None]
 
 
 def test_someone_who_leaves_and_returns_within_a_month_is_no_lost_logo_but_two_churns_are_two() -> None:
     versions = [
-        version(1, valid_to=at("2024-02-05")), version(2, valid_from=at("2024-02-10"), valid_to=at("2024-02-15")),
+        version(1, valid_to=at("2024-02-05")),
+        version(2, valid_from=at("2024-02-10"), valid_to=at("2024-02-15")),
         version(3, valid_from=at("2024-02-20")),
-    ]  # fmt: skip
+    ]
     row = compute(house(versions), at("2024-03-01"), OPEN_HOUSE).tables["revenue_monthly"].row(1, named=True)
     assert (row["logo_churned_count"], row["churn_event_count"], row["grr_num_minor"]) == (0, 2, YEAR)
 
@@ -233,9 +269,10 @@ def test_plan_daily_counts_people_at_the_end_of_each_day() -> None:
     versions = [
         version(1, subscription_id=1, user_id=1, valid_to=at("2024-01-03")),
         version(2, subscription_id=2, user_id=1, valid_to=at("2024-01-04")),
-        version(3, subscription_id=3, user_id=2, status="trialing", valid_from=at("2024-01-02"),
-                trial_end=at("2024-01-04")),
-    ]  # fmt: skip
+        version(
+            3, subscription_id=3, user_id=2, status="trialing", valid_from=at("2024-01-02"), trial_end=at("2024-01-04")
+        ),
+    ]
     rows = compute(house(versions, 2), at("2024-01-06"), OPEN_HOUSE).tables["plan_daily"]
     assert rows["day"].to_list() == [date(2024, 1, day) for day in range(1, 6)]
     assert rows["active_count"].to_list() == [1, 1, 1, 0, 0]

@@ -51,8 +51,25 @@ def test_a17_cdnow_purchases_and_monthly_actives() -> None:
     assert (usage["user_id"].n_unique(), usage["event_count"].sum(), usage["value"].sum()) == (2357, 6919, 24_409_194)
     months = tables["growth_accounting"].filter((pl.col("grain") == "month") & (pl.col("segment") == "all"))
     assert months["active_count"].to_list() == [
-        781, 981, 948, 267, 224, 232, 203, 178, 168, 176, 205, 183, 149, 157, 211, 125, 134, 138,
-    ]  # fmt: skip
+        781,
+        981,
+        948,
+        267,
+        224,
+        232,
+        203,
+        178,
+        168,
+        176,
+        205,
+        183,
+        149,
+        157,
+        211,
+        125,
+        134,
+        138,
+    ]
     assert months["new_count"].sum() == 2357
 
 
@@ -62,7 +79,8 @@ def test_socialnet_counts_every_event_and_every_subscription() -> None:
     assert tables["usage_intake"].row(0) == (422_716, 422_716, 0, 0, 0)
     assert tables["usage_daily"]["event_count"].sum() == 422_716
     revenue = tables["revenue_monthly"].sort("month")
-    assert revenue["paying_end_count"].to_list()[0] == tables["plan_daily"].filter(
-        pl.col("day") == pl.date(2020, 1, 31)
-    )["active_count"].sum()  # fmt: skip
+    assert (
+        revenue["paying_end_count"].to_list()[0]
+        == tables["plan_daily"].filter(pl.col("day") == pl.date(2020, 1, 31))["active_count"].sum()
+    )
     assert (revenue["end_arr_minor"] == revenue["paying_end_count"] * 12_000).all()

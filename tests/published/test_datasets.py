@@ -47,7 +47,7 @@ def metric(generation: Generation, name: Any) -> dict[str, Any]:
 def test_every_viewer_of_a_product_has_a_row_and_nobody_else(generation: Generation) -> None:
     assert states(dataset(generation, "feed")) == {1: "ready", 2: "ready", 3: "cold_start", 4: "empty", 6: "empty"}
     assert states(dataset(generation, "friend_recommendations")) == {
-        1: "ready", 2: "empty", 3: "cold_start", 4: "empty", 5: "empty",
+        1: "ready", 2: "empty", 3: "cold_start", 4: "empty", 5: "empty", 6: "empty",
     }  # fmt: skip
     for name in ("digests", "entitlements", "usage"):
         assert states(dataset(generation, name)) == {1: "ready", **dict.fromkeys((2, 3, 4, 5, 6), "empty")}
@@ -100,6 +100,14 @@ def test_a_product_that_is_missing_is_left_out(home: Path) -> None:
     assert set(datasets_of(home, "g", frames=frames)) == {
         "users", "metrics", "feed", "feed_chronological", "digests", "digest_details", "usage",
     }  # fmt: skip
+
+
+def test_recommendations_of_someone_who_wants_none_are_not_shown(home: Path) -> None:
+    frames = sample_frames()
+    frames["staged_users"] = table("staged_users", [user(1, wants_recommendations=False), user(3), user(4)])
+    done = small_generation(home, salt="opted out", frames=frames)
+    found = dataset(Generation.open(home / "generations" / done.generation), "friend_recommendations")
+    assert states(found) == {1: "empty", 3: "cold_start", 4: "empty"}
 
 
 def test_metrics_are_shaped_as_the_api_names_them(generation: Generation) -> None:

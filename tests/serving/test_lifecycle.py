@@ -8,18 +8,20 @@ from pathlib import Path
 
 import pytest
 
+from store.failpoints import FailpointHit
 from store.generations import (
     GenerationRefused,
     generations,
     pin,
     publish,
     rollback,
+    row_drift,
     unpin,
     verify,
 )
-from store.serving import Generations
+from store.serving import Generation, Generations
 from store.settings import RetentionSettings
-from tests.support.serving import AS_OF, KEEP, datasets_of, plan_of, small_generation
+from tests.support.serving import AS_OF, KEEP, datasets_of, plan_of, sample_frames, small_generation, table, user
 
 HOUR = timedelta(hours=1)
 
@@ -229,3 +231,52 @@ def test_the_same_inputs_give_the_same_bytes(tmp_path: Path) -> None:
     (folder / "feed.arrow").unlink()
     small_generation(tmp_path)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == first
+
+
+def test_a_quarantine_outlives_the_files_it_was_given_for(tmp_path: Path) -> None:
+    keep_one = RetentionSettings(generations=1, generation_hours=0)
+    small_generation(tmp_path)
+    small_generation(tmp_path, AS_OF + HOUR)
+    rollback(tmp_path)
+    pruned = small_generation(tmp_path, AS_OF + HOUR, retention=keep_one, now=AS_OF + 3 * HOUR)
+    assert pruned.pruned == (pruned.generation,)
+    assert small_generation(tmp_path, AS_OF + HOUR).reason.startswith("quarantined")
+
+
+def test_a_failure_while_building_changes_nothing_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = small_generation(tmp_path)
+    monkeypatch.setenv("FLOWFORGE_ENV", "test")
+    for place in ("publish.building", "publish.built"):
+        monkeypatch.setenv("FLOWFORGE_FAILPOINT", f"{place}:raise")
+        with pytest.raises(FailpointHit):
+            small_generation(tmp_path, AS_OF + HOUR)
+    assert live(tmp_path) == first.generation
+    assert [p.name for p in (tmp_path / "generations").iterdir() if p.is_dir()] == [first.generation]
+
+
+def drift_against(tmp_path: Path, counts: tuple[int, int]) -> list[str]:
+    opened = []
+    for hour, count in enumerate(counts):
+        frames = {**sample_frames(), "staged_users": table("staged_users", [user(n) for n in range(1, count + 1)])}
+        done = small_generation(tmp_path, AS_OF + hour * HOUR, frames=frames)
+        opened.append(Generation.open(tmp_path / "generations" / done.generation))
+    return row_drift(opened[1], opened[0], percent=50)
+
+
+@pytest.mark.parametrize(("before", "after", "is_drift"), [(200, 99, True), (200, 100, False), (200, 301, True),
+                                                          (200, 300, False), (6, 60, False)])  # fmt: skip
+def test_rows_may_not_drift_further_than_allowed(tmp_path: Path, before: int, after: int, is_drift: bool) -> None:
+    failures = drift_against(tmp_path, (before, after))
+    assert any(f"dataset users went from {before} to {after} rows" in failure for failure in failures) == is_drift
+
+
+def test_a_dataset_that_vanished_is_drift_and_a_first_generation_has_none(tmp_path: Path) -> None:
+    frames = sample_frames()
+    before = Generation.open(tmp_path / "generations" / small_generation(tmp_path).generation)
+    del frames["entitlements"]
+    done = small_generation(tmp_path, AS_OF + HOUR, frames=frames)
+    after = Generation.open(tmp_path / "generations" / done.generation)
+    assert row_drift(after, before, percent=50) == ["dataset entitlements is gone; the live generation has 6 rows"]
+    assert row_drift(after, None, percent=50) == []

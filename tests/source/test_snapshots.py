@@ -189,7 +189,7 @@ def test_money_moved_between_tables_meanwhile_is_neither_lost_nor_doubled(lake: 
 
     seen = set()
     with _writers(transfer, fresh_database, 2):
-        for _ in range(4):
+        for _ in range(3):
             manifest = take_snapshot(fresh_database, lake, SnapshotSettings())
             granted = lake.scan_snapshot(manifest, "grants").select(pl.sum("amount")).collect().item()
             priced = lake.scan_snapshot(manifest, "plan_prices").select(pl.sum("amount_minor")).collect().item()
@@ -210,7 +210,7 @@ def test_a_table_truncated_and_filled_again_meanwhile_is_never_read_empty(lake: 
         rounds.append(1)
 
     with _writers(refill, fresh_database, 1):
-        for _ in range(5):
+        for _ in range(3):
             assert take_snapshot(fresh_database, lake, SnapshotSettings()).tables["feed_reads"].rows == 500
     assert rounds
 

@@ -205,7 +205,7 @@ def scratch(fresh_database: str) -> Iterator[psycopg.Connection[Any]]:
         yield connection
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=st.lists(notifications, min_size=1, max_size=6))
 def test_what_is_loaded_is_what_the_file_holds(scratch: psycopg.Connection[Any], rows: list[dict[str, Any]]) -> None:
     types = polars_schema(TABLES["notifications"])
@@ -215,7 +215,8 @@ def test_what_is_loaded_is_what_the_file_holds(scratch: psycopg.Connection[Any],
     with scratch.cursor().copy(f"COPY scratch ({columns}) FROM STDIN".encode()) as copy:
         copy.write(copy_text(frame, "notifications.parquet"))
     found = scratch.execute(f"SELECT {columns} FROM scratch ORDER BY ctid".encode()).fetchall()
-    assert found == [tuple({**row, "payload": json.loads(row["payload"])}.values()) for row in rows]
+    wanted = [{**row, "payload": json.loads(row["payload"])} for row in rows]
+    assert found == [tuple(row[name] for name in frame.columns) for row in wanted]
 
 
 def test_times_of_day_and_lists_of_ids_arrive_whole(tmp_path: Path, fresh_database: str) -> None:
@@ -233,7 +234,7 @@ def test_times_of_day_and_lists_of_ids_arrive_whole(tmp_path: Path, fresh_databa
     ]
 
 
-@pytest.mark.parametrize("name", ["ldbc_sf0003", "foursquare_nyc", "lastfm", "facebook_ego", "cdnow_sample"])
+@pytest.mark.parametrize("name", ["foursquare_nyc", "lastfm", "facebook_ego"])
 def test_the_public_worlds_load_whole(name: str, fresh_database: str) -> None:
     folder = world_folder(name)
     world = load_world(fresh_database, folder)

@@ -11,6 +11,7 @@ import polars as pl
 from assets.digests.product import CONTRACTS, CROSSINGS, STATE, digests
 from assets.frame import Inputs, Result
 from quality.contract import judge
+from quality.digests import digest_truths
 from quality.staged import STAGED
 from store.settings import DigestsSettings
 
@@ -163,6 +164,7 @@ class Runs:
         """One run, its tables judged by their contracts, its state kept for the next."""
         result = digests.compute(self.inputs(world, as_of))
         failures = [str(f) for c in CONTRACTS.values() for f in judge(c, result.tables[c.name])]
+        failures += [str(f) for found in digest_truths(result.tables).values() for f in found]
         assert not failures, failures
         self.state = {name: result.tables[name] for name in STATE}
         self.previous_as_of = as_of

@@ -150,7 +150,7 @@ class Oracle:
             "digest_id": hashlib.sha256(f"digest|v1|{user_id}|{channel}|{key}".encode()).hexdigest(),
             "user_id": user_id, "kind": kind, "channel": channel, "period_key": key,
             "window_start": None, "window_end": None, "due_at": None, "deliver_after": None,
-            "time_zone": self.active[user_id]["time_zone"],
+            "time_zone": zone,
             "eligible_count": 0, "group_count": 0, "more_count": 0, "late_count": 0,
         }  # fmt: skip
         self.rows.append(row)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import polars as pl
 from assets.published.datasets import Carried, build_datasets
 from quality.digests import DIGESTS
 from quality.feed import FEED
+from quality.friends import FRIENDS
 from quality.premium import PREMIUM
 from quality.staged import STAGED
 from store.datasets import DatasetRows
@@ -28,20 +30,7 @@ USERS = tuple(range(1, 8))
 """1 reads everything; 2 has one feed item; 3 only suggested ones; 4 nothing; 5 is dormant; 6 wants no
 recommendations; 7 is deactivated."""
 ITEMS_OF_1 = 45
-SCHEMAS = {contract.name: contract.schema for contract in (*STAGED, *FEED, *DIGESTS, *PREMIUM)}
-SCHEMAS["friend_recommendations"] = {
-    "viewer_id": pl.Int64(),
-    "rank": pl.Int64(),
-    "candidate_id": pl.Int64(),
-    "score": pl.Int64(),
-    "reason_code": pl.String(),
-    "mutual_count": pl.Int64(),
-    "mutual_sample_ids": pl.List(pl.Int64),
-    "shared_group_count": pl.Int64(),
-    "shared_group_ids": pl.List(pl.Int64),
-    "sources": pl.List(pl.String),
-    "variant": pl.String(),
-}
+SCHEMAS = {contract.name: contract.schema for contract in (*STAGED, *FRIENDS, *FEED, *DIGESTS, *PREMIUM)}
 PUBLISHED = frozenset({"growth_accounting", "engagement_daily", "engagement_lness", "mrr_waterfall_monthly",
                        "revenue_monthly", "plan_daily"})  # fmt: skip
 KEEP = RetentionSettings(generations=3, generation_hours=0)
@@ -170,7 +159,12 @@ def used(user_id: int, day: date, value: int, **columns: Any) -> dict[str, Any]:
 
 
 def sample_frames() -> dict[str, pl.LazyFrame]:
-    """The staged tables and products of :data:`USERS` at :data:`AS_OF`."""
+    """The staged tables and products of :data:`USERS` at :data:`AS_OF`, to be changed at will."""
+    return dict(_sample_frames())
+
+
+@cache
+def _sample_frames() -> dict[str, pl.LazyFrame]:
     month, day = date(2026, 10, 1), AS_OF.date() - timedelta(days=1)
     frames = {name: table(name) for name in SCHEMAS}
     frames["staged_users"] = table("staged_users", [
