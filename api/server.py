@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import socket
+import sys
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -19,6 +20,7 @@ from granian.constants import Interfaces
 from granian.http import HTTP1Settings
 from pydantic import BaseModel, SecretStr
 
+from api.keyring import KeyRing, KeysUnusable
 from store.settings import Settings, load_settings
 
 HEADER_TIMEOUT_MS: Final = 5_000
@@ -88,7 +90,12 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--port", type=int, default=None)
     parser.add_argument("--workers", type=int, default=None)
     options: Mapping[str, Any] = vars(parser.parse_args(arguments))
-    serve(load_settings(), **options)
+    settings = load_settings()
+    try:
+        KeyRing(settings)
+        serve(settings, **options)
+    except (KeysUnusable, OSError, ValueError) as error:
+        sys.exit(f"flowforge serve: the API could not be started: {error}")
 
 
 if __name__ == "__main__":

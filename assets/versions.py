@@ -14,10 +14,18 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 
 
+ALSO: dict[str, tuple[str, ...]] = {
+    "published": ("store/datasets.py", "store/payloads", "store/serving", "assets/friends"),
+}
+"""Sources outside its folder that decide a product's bytes."""
+
+
 @cache
 def code_version_of(product: str) -> str:
     """``<release>+<8 hex>`` over ``assets/<product>/``, its contracts and the frame they share."""
-    sources = [p for p in (ROOT / "assets" / product).rglob("*") if p.is_file() and "__pycache__" not in p.parts]
+    roots = [ROOT / "assets" / product, *(ROOT / path for path in ALSO.get(product, ()))]
+    inside = [p for root in roots for p in (root.rglob("*") if root.is_dir() else [root])]
+    sources = [p for p in inside if p.is_file() and "__pycache__" not in p.parts]
     sources += [ROOT / "assets" / "frame.py", ROOT / "quality" / "contract.py"]
     sources += [p for p in (ROOT / "quality").glob("*.py") if p.stem == product]
     digest = hashlib.sha256()

@@ -19,6 +19,7 @@ import dagster as dg
 from dagster import DagsterEvent, DagsterEventType
 
 from assets.factory import SNAPSHOT_TAG
+from assets.published.defs import ACCEPT_DRIFT_TAG
 from pipelines.definitions import build_defs
 from pipelines.instance import open_instance
 from pipelines.jobs import HOURLY_GROUPS
@@ -78,15 +79,22 @@ def only_run(home: Path) -> Iterator[None]:
         yield
 
 
-def refresh(settings: Settings, *, as_of: datetime | None = None, listener: Listener | None = None) -> Refresh:
+def refresh(
+    settings: Settings,
+    *,
+    as_of: datetime | None = None,
+    accept_drift: bool = False,
+    listener: Listener | None = None,
+) -> Refresh:
     """Run everything once; the previous generation keeps serving unless a new one is published.
 
     Without ``as_of`` a snapshot is taken; with it, the newest stored one that is not younger is used.
+    ``accept_drift`` publishes although row counts moved more than the drift gate allows.
     Raises :class:`RunRefused` when there is no such snapshot or another run is going on.
     """
     lake = Lake(settings.home)
     partitions = hourly(schedule_start(settings.home, settings.schedule.start))
-    tags: dict[str, str] = {}
+    tags: dict[str, str] = {ACCEPT_DRIFT_TAG: "true"} if accept_drift else {}
     selection: list[dg.AssetKey] | None = None
     definitions = build_defs(settings)
     job = definitions.resolve_job_def("refresh_all")

@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -24,13 +25,14 @@ from assets.published.datasets import PRODUCT_TABLES, STAGED_TABLES, Carried, bu
 from assets.versions import code_version_of
 from quality.registry import REGISTRY
 from quality.truths import blocked_pairs
-from store.generations import GenerationPlan, GenerationRefused, publish
+from store.generations import GenerationPlan, GenerationRefused, cursor_key_input, publish, row_drift
 from store.generations import generations as list_generations
 from store.lake import Lake, StoredTable
 from store.manifest import InputEntry, Manifest, snapshot_id_of
 from store.payloads import cursor_keys
 from store.settings import Settings
 
+ACCEPT_DRIFT_TAG = "flowforge/accept_drift"
 PRODUCTS: tuple[Product[Any], ...] = (friends, feed, digests, premium)
 
 
@@ -50,6 +52,12 @@ class Chosen:
     def entries(self) -> tuple[InputEntry, ...]:
         """The inputs as the generation's manifest names them."""
         return tuple(table.input_entry for table in self.tables.values())
+
+
+def config_hash_of(settings: Settings) -> str:
+    """The configuration that decides a generation's rows beyond that of its products."""
+    zone = settings.premium.reporting_time_zone
+    return hashlib.sha256(f"{settings.friends.config_hash()}|{zone}".encode()).hexdigest()
 
 
 def choose(lake: Lake, snapshot: Manifest, settings: Settings) -> Chosen:
@@ -98,12 +106,13 @@ def published_assets(partitions: dg.HourlyPartitionsDefinition) -> dg.AssetsDefi
         if failures := blocked_pairs(current, frames["staged_blocks"]):
             raise GenerationRefused("; ".join(map(str, failures)))
         key = cursor_keys(settings.home, [k.get_secret_value() for k in settings.secret.cursor_keys])[0]
+        accept_drift = context.run.tags.get(ACCEPT_DRIFT_TAG) == "true"
         plan = GenerationPlan(
             as_of=snapshot.as_of,
             # Stored pages hold cursors signed with this key, so another key is another generation.
-            inputs=(*chosen.entries, InputEntry(id="cursor_key", sha256=hashlib.sha256(key).hexdigest())),
+            inputs=(*chosen.entries, cursor_key_input(key)),
             code_version=code_version_of("published"),
-            config_hash=settings.friends.config_hash(),
+            config_hash=config_hash_of(settings),
         )
         publication = publish(
             settings.home,
@@ -119,6 +128,7 @@ def published_assets(partitions: dg.HourlyPartitionsDefinition) -> dg.AssetsDefi
                 reporting_time_zone=settings.premium.reporting_time_zone,
             ),
             retention=settings.retention,
+            audit=None if accept_drift else partial(row_drift, percent=settings.quality.drift_rows_percent),
         )
         standing = {entry.info.id: entry.info for entry in list_generations(settings.home)}
         datasets = standing[publication.generation].datasets

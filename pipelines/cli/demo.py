@@ -7,6 +7,7 @@ elsewhere (``store.embedded``, ``store.worlds``, ``pipelines.refresh``, ``api.se
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,11 +20,11 @@ from rich.padding import Padding
 from rich.panel import Panel
 from rich.text import Text
 
-from api.auth import demo_token
-from api.server import serve
 from pipelines.cli.console import Steps, fail, out
 from pipelines.cli.run import refreshed, report
+from pipelines.cli.serve import become_server
 from pipelines.cli.summary import Person, Reader, describe, somebody
+from pipelines.cli.token import demo_token_of
 from pipelines.refresh import Refresh, RunRefused
 from store.embedded import EmbeddedPostgresError
 from store.files import sha256_of
@@ -80,7 +81,8 @@ def demo(
     listening = port if port is not None else settings.api.port
     _what_next(settings, person, listening, is_serving=not once)
     if not once:
-        serve(settings, host=settings.api.host, port=listening, workers=settings.api.workers)
+        os.environ["FLOWFORGE_HOME"] = str(settings.home)
+        become_server(settings.api.host, listening, settings.api.workers)
 
 
 def _wanted(settings: Settings, world: Path | None, users: int, seed: int) -> Wanted:
@@ -172,7 +174,7 @@ def _what_next(settings: Settings, person: Person | None, port: int, *, is_servi
     out.print("Dagster   flowforge dagster")
     if person is None:
         return
-    token = demo_token(settings, str(person.user_id), role="user")
+    token = demo_token_of(settings, person.user_id)
     out.print("\n[bold]Try[/] (the token is for this demo, and for one hour)")
     out.print(f"  TOKEN={token}", soft_wrap=True, markup=False)
     for path in ("feed?limit=3", "recommendations/friends?limit=3", "digests", "entitlements"):

@@ -25,6 +25,9 @@ AsOf = Annotated[
 
 def run(
     as_of: AsOf = None,
+    accept_drift: Annotated[
+        bool, typer.Option("--accept-drift", help="Publish although row counts moved beyond the drift gate.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as one JSON object.")] = False,
 ) -> None:
     """Snapshot → staged → products → published, once, in this process.
@@ -36,7 +39,7 @@ def run(
     try:
         needs_server = settings.source.url is None and instant is None
         with embedded_server(settings) if needs_server else nullcontext():
-            done = refreshed(settings, instant, quiet=as_json)
+            done = refreshed(settings, instant, accept_drift=accept_drift, quiet=as_json)
     except (RunRefused, EmbeddedPostgresError, PostgresNotFound, ValueError) as error:
         fail(str(error))
     if as_json:
@@ -47,10 +50,12 @@ def run(
         raise typer.Exit(1)
 
 
-def refreshed(settings: Settings, as_of: datetime | None, *, quiet: bool = False) -> Refresh:
+def refreshed(
+    settings: Settings, as_of: datetime | None, *, accept_drift: bool = False, quiet: bool = False
+) -> Refresh:
     """Run once with the steps shown as they go."""
     if quiet:
-        return refresh(settings, as_of=as_of)
+        return refresh(settings, as_of=as_of, accept_drift=accept_drift)
     steps = Steps()
 
     def told(step: str, said: str) -> None:
@@ -60,7 +65,7 @@ def refreshed(settings: Settings, as_of: datetime | None, *, quiet: bool = False
             steps.end(step, "" if said == "finished" else said)
 
     with steps.showing():
-        return refresh(settings, as_of=as_of, listener=told)
+        return refresh(settings, as_of=as_of, accept_drift=accept_drift, listener=told)
 
 
 def report(done: Refresh) -> None:

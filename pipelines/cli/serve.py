@@ -1,14 +1,16 @@
-"""``flowforge serve``: the API on this machine, until it is stopped."""
+"""``flowforge serve``: the API on this machine, until it is stopped (``python -m api.server``).
+
+The server is a process of its own, so that it loads nothing of the batch side.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated
+import os
+import sys
+from typing import Annotated, NoReturn
 
 import typer
 
-from api.keyring import KeyRing, KeysUnusable
-from api.server import serve as serve_api
-from pipelines.cli.console import fail, out
 from store.settings import load_settings
 
 
@@ -22,13 +24,12 @@ def serve(
     Starts before anything is published too: it answers 503 until the first generation is live, and
     follows every later one without a restart.
     """
-    settings = load_settings()
-    try:
-        KeyRing(settings)
-    except (KeysUnusable, OSError, ValueError) as error:
-        fail(f"tokens cannot be verified: {error}")
-    try:
-        serve_api(settings, host=host, port=port, workers=workers)
-    except OSError as error:
-        fail(f"the API could not be started: {error}")
-    out.print("API stopped")
+    os.environ["FLOWFORGE_HOME"] = str(load_settings().home)
+    become_server(host, port, workers)
+
+
+def become_server(host: str | None, port: int | None, workers: int | None) -> NoReturn:
+    """Replace this process by the API's server; its exit code is the command's."""
+    given = {"--host": host, "--port": port, "--workers": workers}
+    options = [part for name, value in given.items() if value is not None for part in (name, str(value))]
+    os.execv(sys.executable, [sys.executable, "-m", "api.server", *options])  # noqa: S606

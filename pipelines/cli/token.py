@@ -1,16 +1,15 @@
-"""``flowforge token``: a bearer token for trying the API, signed with the demo key kept in HOME."""
+"""``flowforge token``: a bearer token for trying the API (``python -m api.token``)."""
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from typing import Annotated, Literal
 
 import typer
 
-from api.auth import demo_token
-from api.keyring import KeysUnusable
-from api.scopes import SCOPES, Scope
-from pipelines.cli.console import fail
-from store.settings import load_settings
+from store.settings import Settings
 
 
 def token(
@@ -25,16 +24,14 @@ def token(
 
     Works only while AUTH__JWKS is unset and ENV is not production; real tokens come from your issuer.
     """
-    if role == "user" and not user.isdigit():
-        fail(f"{user!r} is not a user id: give a number, or choose --role service, analyst or operator", 2)
-    kept: list[Scope] | None = None
-    if scope:
-        kept = [known for known in SCOPES[role] if known in scope]
-        unknown = sorted(set(scope).difference(kept))
-        if unknown:
-            fail(f"{role} has no scope {', '.join(unknown)}; it has {', '.join(sorted(SCOPES[role]))}", 2)
-    try:
-        made = demo_token(load_settings(), user, role=role, scopes=kept, ttl_seconds=ttl)
-    except (KeysUnusable, OSError, ValueError) as error:
-        fail(str(error))
-    typer.echo(made)
+    scopes = [part for one in scope or [] for part in ("--scope", one)]
+    command = [sys.executable, "-m", "api.token", user, "--role", role, "--ttl", str(ttl), *scopes]
+    raise typer.Exit(subprocess.run(command, check=False).returncode)
+
+
+def demo_token_of(settings: Settings, user_id: int) -> str:
+    """A user's token for the demo's ``curl`` lines; valid for an hour."""
+    command = [sys.executable, "-m", "api.token", str(user_id)]
+    environment = {**os.environ, "FLOWFORGE_HOME": str(settings.home)}
+    done = subprocess.run(command, check=True, env=environment, capture_output=True, text=True)
+    return done.stdout.strip()

@@ -155,12 +155,12 @@ def test_a_friendship_that_ended_admits_nobody() -> None:
     assert not _is_in(world, **_on_post(3, audience="friends")(world))
 
 
-@pytest.mark.parametrize(("friend_of", "expected"), [(3, False), (4, True)])
+@pytest.mark.parametrize(("friend_of", "expected"), [(3, False), (4, True), (5, False)])
 def test_the_parent_of_a_comment_is_judged_by_its_own_owner(friend_of: int, expected: bool) -> None:
     world = _world()
     world.friends(1, friend_of)
     parent = world.activity(4, audience="friends", object_audience="friends")
-    comment = world.activity(3, "comment", object_id=parent["id"], object_owner_id=4, object_audience="friends")
+    comment = world.activity(3, "comment", object_id=parent["id"], object_owner_id=5, object_audience="friends")
     assert _is_in(world, object_type="comment", object_id=comment["id"]) is expected
 
 
@@ -207,6 +207,15 @@ def test_of_one_dedupe_key_the_latest_is_in_and_an_earlier_one_never_follows() -
     assert statuses(runs.run(world, AS_OF + 24 * H)) == ["skipped_empty"]
     again = world.notification(1, AS_OF + 30 * H, actor_id=2, dedupe_key="k")
     assert item_ids(runs.run(world, AS_OF + 48 * H)) == [again["id"]]
+
+
+@pytest.mark.parametrize(("later_id", "expected"), [(True, True), (False, False)])
+def test_of_one_dedupe_key_and_instant_only_a_higher_id_follows(later_id: bool, expected: bool) -> None:
+    world, runs = _world(), Runs()
+    world.notification(1, YESTERDAY, actor_id=2, dedupe_key="k", id=50)
+    assert item_ids(runs.run(world, AS_OF)) == [50]
+    world.notification(1, YESTERDAY, actor_id=2, dedupe_key="k", id=60 if later_id else 40)
+    assert bool(item_ids(runs.run(world, AS_OF + 24 * H))) is expected
 
 
 def test_a_dedupe_key_of_an_item_delivered_under_another_kind_counts() -> None:

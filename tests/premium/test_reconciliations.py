@@ -14,7 +14,7 @@ from quality.contract import judge
 from store.settings import PremiumSettings
 from tests.support.premium import World, at, compute, event, feature, inputs, meter, plan, user, version
 
-AS_OF = at("2024-06-02")
+AS_OF = at("2024-04-29")
 
 
 def world() -> World:

@@ -155,6 +155,8 @@ def test_a_new_version_of_a_plan_is_no_movement() -> None:
         ({"status": "cancelled"}, "cancel", at("2024-02-01")),
         ({"status": "past_due", "paid_until": at("2024-01-10")}, "payment_failed", None),
         ({"status": "paused"}, "pause", None),
+        ({"status": "paused", "valid_to": at("2024-02-02")}, "pause", None),
+        ({"status": "paused", "valid_to": at("2024-02-02") - US}, "expired", None),
         ({"amount_minor": 0}, "downgrade", None),
         ({"status": "trialing"}, "downgrade", None),
         (None, "expired", None),

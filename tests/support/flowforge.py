@@ -12,13 +12,18 @@ ROOT = Path(__file__).resolve().parents[2]
 WORLDS = ROOT.parent / "shared" / "worlds"
 
 
+def child_environment(home: Path, settings: dict[str, str]) -> dict[str, str]:
+    """This process's environment without its own settings, with ``home`` and ``settings``."""
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith(("FLOWFORGE_", "DAGSTER_"))}
+    return {**inherited, "FLOWFORGE_HOME": str(home), "COLUMNS": "120", **settings}
+
+
 def flowforge(*args: str, home: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run ``flowforge ARGS`` with ``FLOWFORGE_HOME=home``; settings as keyword arguments."""
-    inherited = {k: v for k, v in os.environ.items() if not k.startswith(("FLOWFORGE_", "DAGSTER_"))}
     return subprocess.run(
         [sys.executable, "-m", "pipelines.cli", *args],
         cwd=ROOT,
-        env={**inherited, "FLOWFORGE_HOME": str(home), "COLUMNS": "120", **environment},
+        env=child_environment(home, environment),
         capture_output=True,
         text=True,
         timeout=300,

@@ -85,6 +85,7 @@ def _features(rng: random.Random) -> list[Row]:
 def _versions(rng: random.Random, users: list[Row]) -> list[Row]:
     found: list[Row] = []
     subscription = 0
+    known = start(FIRST, "UTC")
     for owner in users:
         for _ in range(rng.choice([0, 1, 1, 2, 3])):
             subscription += 1
@@ -110,7 +111,7 @@ def _versions(rng: random.Random, users: list[Row]) -> list[Row]:
                         paid_until=rng.choice([None, _instant(rng), begins + timedelta(days=20)]),
                         valid_from=begins,
                         valid_to=ends,
-                        recorded_at=rng.choice([begins, begins, begins + timedelta(days=rng.randint(0, 30))]),
+                        recorded_at=rng.choice([begins, begins, begins + timedelta(days=rng.randint(0, 30)), known]),
                     )
                 )
     return found
