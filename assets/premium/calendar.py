@@ -10,7 +10,7 @@ import calendar
 from datetime import UTC, date, datetime, timedelta
 from functools import cache, lru_cache
 from typing import Literal
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import polars as pl
 
@@ -26,7 +26,11 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @cache
 def _zone(name: str) -> ZoneInfo:
-    return ZoneInfo(name)  # its own cache keeps eight
+    """The zone of that name, UTC when there is none: one user's wrong zone must not stop everybody's metrics."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return ZoneInfo("UTC")
 
 
 def microseconds(instant: datetime) -> int:

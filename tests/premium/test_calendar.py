@@ -61,6 +61,11 @@ def test_any_day_starts_at_its_first_instant(zone: str, day: date) -> None:
     assert start(day, zone) == first_minute(day, zone)
 
 
+@pytest.mark.parametrize("zone", ["Mars/Olympus", "", "America", "../etc/passwd", "Europe/Berlin\0"])
+def test_a_zone_that_does_not_exist_is_read_as_utc(zone: str) -> None:
+    assert start(date(2024, 3, 10), zone) == at("2024-03-10")
+
+
 def test_a_day_that_was_skipped_is_empty() -> None:
     assert start(date(2011, 12, 30), "Pacific/Apia") == start(date(2011, 12, 31), "Pacific/Apia")
     spans = pl.DataFrame({"zone": ["Pacific/Apia"], "first": [date(2011, 12, 29)], "last": [date(2011, 12, 31)]})

@@ -257,6 +257,14 @@ def test_a_trial_converts_within_seven_days_of_its_end(paid_from: str, as_of: st
     assert tuple(row[f"trials_{name}_count"] for name in ("started", "mature", "converted")) == counts
 
 
+@pytest.mark.parametrize(("less", "converted"), [(timedelta(0), 1), (US, 0)])
+def test_a_trial_converts_by_what_it_brings_at_the_last_microsecond(less: timedelta, converted: int) -> None:
+    trial = version(1, status="trialing", trial_end=at("2024-01-15"), valid_to=at("2024-01-15"))
+    world = house([trial, version(2, valid_from=at("2024-01-15"), valid_to=at("2024-01-22") - less)])
+    rows = compute(world, at("2024-02-01"), OPEN_HOUSE).tables["revenue_monthly"]
+    assert rows["trials_converted_count"].to_list() == [converted]
+
+
 def test_a_trial_is_not_judged_before_its_window_has_passed() -> None:
     trial = version(1, status="trialing", trial_end=at("2024-01-26"))
     on_time, early = (

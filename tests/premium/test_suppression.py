@@ -157,7 +157,7 @@ def test_an_interval_is_wilsons() -> None:
 
 def test_as_of_between_months_judges_dominance_at_the_last_complete_one() -> None:
     versions = [version(n, subscription_id=n, user_id=n, amount_minor=1000) for n in range(1, 5)]
-    versions.append(version(9, subscription_id=1, user_id=1, amount_minor=10**6, valid_from=at("2024-03-10")))
+    versions.append(version(9, subscription_id=1, user_id=1, amount_minor=10**6, valid_from=at("2024-03-01")))
     world = {"users": [user(n) for n in range(1, 5)], "subscription_versions": versions, "plans": [plan(2, "basic")]}
     early, late = (
         compute(world, as_of, PremiumSettings(k_anonymity=3)).tables["mrr_waterfall_monthly"]
