@@ -20,6 +20,7 @@ def build_app() -> typer.Typer:
     from pipelines.cli.dagster import dagster  # noqa: PLC0415
     from pipelines.cli.demo import demo  # noqa: PLC0415
     from pipelines.cli.docs import docs  # noqa: PLC0415
+    from pipelines.cli.evaluate import app as evaluate  # noqa: PLC0415
     from pipelines.cli.generate import generate  # noqa: PLC0415
     from pipelines.cli.generations import app as generations  # noqa: PLC0415
     from pipelines.cli.run import run  # noqa: PLC0415
@@ -38,6 +39,7 @@ def build_app() -> typer.Typer:
     app.command()(docs)
     source.command()(generate)
     app.add_typer(source, name="source")
+    app.add_typer(evaluate, name="evaluate")
     app.add_typer(generations, name="generations")
     return app
 
