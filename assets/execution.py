@@ -24,6 +24,10 @@ class OutOfOrder(Exception):
     """A product with previous state was asked for an ``as_of`` older than its newest state (law 2)."""
 
 
+class InputsRefused(Exception):
+    """A product may not be computed from these inputs; the message names table and reason."""
+
+
 @dataclass(frozen=True)
 class Execution:
     """A product's tables as they stand in the lake after a run of it."""
@@ -58,14 +62,18 @@ def execute(
     snapshot: Manifest,
     contracts: Mapping[str, Contract],
     verdict: Callable[[Mapping[str, pl.DataFrame]], Mapping[str, list[Failure]]] | None = None,
+    refusal: Callable[[Lake, Manifest], str | None] | None = None,
 ) -> Execution:
     """Compute ``product`` for ``snapshot``, or reuse it when the same one stands and verifies; then judge it.
 
-    ``verdict`` adds failures per table beyond the contracts (reconciliations). Nothing is accepted
+    ``verdict`` adds failures per table beyond the contracts (reconciliations); ``refusal`` looks at the
+    lake first and may say why the snapshot is not good enough (:class:`InputsRefused`). Nothing is accepted
     here. Raises what ``compute`` raises, :class:`store.manifest.CorruptFile` for a damaged input and
     :class:`OutOfOrder` for a snapshot older than the product's state.
     """
     plan = _plan(product, config, lake, snapshot, contracts)
+    if refusal is not None and (reason := refusal(lake, snapshot)):
+        raise InputsRefused(reason)
     stored = {name: lake.stored(name, plan.product_id) for name in product.tables}
     standing = {name: table for name, table in stored.items() if table is not None}
     result: Result | None = None

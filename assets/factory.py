@@ -30,6 +30,7 @@ with warnings.catch_warnings():
         start_offset=-1, end_offset=-1, allow_nonexistent_upstream_partitions=True
     )
 
+Refusal = Callable[[Lake, Manifest], str | None]
 Verdict = Callable[[Mapping[str, pl.DataFrame]], Mapping[str, list[Failure]]]
 
 
@@ -54,6 +55,7 @@ def product_assets(
     contracts: Mapping[str, Contract],
     partitions: dg.HourlyPartitionsDefinition,
     verdict: Verdict | None = None,
+    refusal: Refusal | None = None,
 ) -> dg.AssetsDefinition:
     """The Dagster multi-asset of ``product``, with one ``contract_holds`` check per table."""
     specs = [_spec(product, table, contracts[table]) for table in product.tables]
@@ -71,7 +73,13 @@ def product_assets(
         snapshot = snapshot_of(context, lake)
         try:
             done = execute(
-                product, config_of(settings), lake=lake, snapshot=snapshot, contracts=contracts, verdict=verdict
+                product,
+                config_of(settings),
+                lake=lake,
+                snapshot=snapshot,
+                contracts=contracts,
+                verdict=verdict,
+                refusal=refusal,
             )
         except Exception as error:
             if not product.is_carriable:

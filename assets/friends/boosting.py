@@ -17,7 +17,7 @@ from assets.friends.config import MICRO
 from assets.friends.graph import Ints
 from assets.friends.kernels import kernel
 
-DEPTH, TREES, BINS = 5, 160, 64
+DEPTH, TREES, BINS = 4, 200, 64
 SHRINKAGE, PENALTY, UNIT = 0.07, 4.0, 1 << 16
 Bytes = NDArray[np.uint8]
 

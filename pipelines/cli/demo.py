@@ -57,10 +57,11 @@ def demo(
     once: Annotated[bool, typer.Option("--once", help="Exit after the summary; leave no process.")] = False,
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port of the API (default: API__PORT).")] = None,
 ) -> None:
-    """Embedded Postgres → world → snapshot → products → published generation → API, in about a minute.
+    """Embedded Postgres → world → snapshot → products → published generation → API.
 
-    Needs nothing but Python. Everything is written below FLOWFORGE_HOME (default: var). A second call on
-    the same world reuses what stands; another world or size starts that home anew.
+    Takes about a minute and needs nothing but Python. Everything is written below FLOWFORGE_HOME
+    (default: var). A second call on the same world reuses what stands; another world or size starts that
+    home anew.
     """
     settings = load_settings()
     if settings.source.url:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from pipelines.cli.console import Steps, fail, out
 from pipelines.refresh import Refresh, RunRefused, Step, refresh
@@ -79,9 +80,9 @@ def report(done: Refresh) -> None:
         table.add_row(*_cells(step))
     out.print(table)
     for problem in (p for step in done.steps for p in step.problems):
-        out.print(f"[yellow]not accepted[/] {problem}", highlight=False)
+        out.print(f"[yellow]not accepted[/] {escape(problem)}", soft_wrap=True)
     if done.error:
-        out.print(f"[red]failed[/] {done.error}", markup=True)
+        out.print(f"[red]failed[/] {escape(done.error)}", soft_wrap=True)
     if done.generation:
         out.print(f"generation [bold]{done.generation}[/] is live")
 
