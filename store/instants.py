@@ -29,7 +29,7 @@ _MINUS_INFINITY = -(2**63) + _SHIFT
 
 
 def within_reach(column: pa.Array[Any]) -> tuple[pa.Array[Any], int]:
-    """``column`` (``timestamp[us, UTC]``) with its instants cut to :data:`FIRST` … :data:`LAST`, and how many were cut."""
+    """``column`` (``timestamp[us, UTC]``) with its instants cut to FIRST … LAST, and how many were."""
     numbers = np.asarray(column.cast(pa.int64()).fill_null(0))
     if not len(numbers) or (numbers.min() >= _FIRST and numbers.max() <= _LAST):
         return column, 0

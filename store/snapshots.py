@@ -16,6 +16,7 @@ from typing import Any
 
 import psycopg
 import pyarrow.parquet as pq
+import sqlalchemy as sa
 
 from store.catalog import Catalog, Difference, SchemaDrift, check_catalog
 from store.columns import relation, table_schema_hash
@@ -80,13 +81,14 @@ def take_snapshot(
         SnapshotError: locks not had in time, no space, deadline, a reader's failure.
         store.manifest.CorruptFile: the world's snapshot stands but a file of it is damaged.
     """
-    world = world or world_of(url)
-    if world is not None and (standing := _standing(lake, world)) is not None:
-        return standing
     try:
+        world = world or world_of(url)
+        if world is not None and (standing := _standing(lake, world)) is not None:
+            return standing
         return _take(libpq_url(url), lake, settings, world, progress)
-    except psycopg.Error as error:
-        raise SnapshotError(f"the source failed: {str(error).strip()}") from error
+    except (psycopg.Error, sa.exc.DBAPIError) as error:
+        said = error.orig if isinstance(error, sa.exc.DBAPIError) else error
+        raise SnapshotError(f"the source failed: {str(said).strip()}") from error
 
 
 def _take(url: str, lake: Lake, settings: SnapshotSettings, world: World | None, progress: Progress | None) -> Manifest:

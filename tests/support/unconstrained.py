@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ARRAY, Enum
+from sqlalchemy import CHAR, Enum
 from sqlalchemy.dialects import postgresql
 
 from store.models import SCHEMA, TABLES
@@ -17,9 +17,7 @@ def unconstrained_schema() -> list[str]:
         columns = []
         for column in table.columns:
             kind = column.type
-            named = "text" if isinstance(kind, Enum) else kind.compile(dialect=_DIALECT)
-            if isinstance(kind, ARRAY):
-                named = kind.compile(dialect=_DIALECT)
+            named = "text" if isinstance(kind, (Enum, CHAR)) else kind.compile(dialect=_DIALECT)
             default = f" DEFAULT {column.server_default.arg.text}" if column.server_default is not None else ""
             columns.append(f'"{column.name}" {named}{default}')
         statements.append(f'CREATE TABLE {SCHEMA}."{table.name}" ({", ".join(columns)})')
