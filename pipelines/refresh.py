@@ -21,6 +21,7 @@ from dagster import DagsterEvent, DagsterEventType
 from assets.factory import SNAPSHOT_TAG
 from assets.published.defs import ACCEPT_DRIFT_TAG
 from pipelines.definitions import build_defs
+from pipelines.housekeeping import keep_house
 from pipelines.instance import open_instance
 from pipelines.jobs import HOURLY_GROUPS
 from pipelines.partitions import hourly, key_of
@@ -113,7 +114,10 @@ def refresh(
         key = key_of(partitions, record.as_of if record else datetime.now(UTC))
     with only_run(settings.home), open_instance(settings.home) as instance:
         lake.sweep()
-        return _execute(job, instance, key, tags, selection, listener)
+        done = _execute(job, instance, key, tags, selection, listener)
+        if done.is_success:
+            keep_house(settings, instance)
+        return done
 
 
 def _execute(

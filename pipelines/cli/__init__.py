@@ -20,6 +20,8 @@ def build_app() -> typer.Typer:
     from pipelines.cli.dagster import dagster  # noqa: PLC0415
     from pipelines.cli.demo import demo  # noqa: PLC0415
     from pipelines.cli.docs import docs  # noqa: PLC0415
+    from pipelines.cli.doctor import doctor  # noqa: PLC0415
+    from pipelines.cli.erase import erase  # noqa: PLC0415
     from pipelines.cli.generate import generate  # noqa: PLC0415
     from pipelines.cli.generations import app as generations  # noqa: PLC0415
     from pipelines.cli.run import run  # noqa: PLC0415
@@ -35,6 +37,8 @@ def build_app() -> typer.Typer:
     app.command()(token)
     app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(test)
     app.command()(dagster)
+    app.command()(erase)
+    app.command()(doctor)
     app.command()(docs)
     source.command()(generate)
     app.add_typer(source, name="source")
