@@ -74,9 +74,7 @@ def _bench(home: Path, rows: int, rounds: int) -> None:
     _report(rows, seconds, peaks, large)
 
 
-def _report(
-    rows: int, seconds: dict[str, list[float]], peaks: dict[str, list[float]], large: dict[str, Any]
-) -> None:
+def _report(rows: int, seconds: dict[str, list[float]], peaks: dict[str, list[float]], large: dict[str, Any]) -> None:
     # The ratio of each round, then the median: both sides of a round saw the same load.
     names = {"psql": "psql COPY BINARY > /dev/null", "snapshot": "**FlowForge snapshot** (locks to manifest)",
              "read_database_uri": "pl.read_database_uri (ADBC), no file", "connectorx": "connectorx to Arrow, no file",
@@ -98,10 +96,14 @@ def _report(
     growth = large["peak_mib"] / peak
     verdicts = [
         f"- ratio {ratios['snapshot']:.2f}, goal ≥ {GOAL}: {'holds' if ratios['snapshot'] >= GOAL else 'falls short'}",
-        f"- peak {max(peak, large['peak_mib']):.0f} MiB, goal ≤ {MOST_MIB}: "
-        f"{'holds' if max(peak, large['peak_mib']) <= MOST_MIB else 'falls short'}",
-        f"- peak at {large['rows']:,} rows is {growth:.2f} × that at {rows:,}, goal ≤ {MOST_GROWTH:.2f}: "
-        f"{'holds' if growth <= MOST_GROWTH else 'falls short'}; {large['rows'] / large['seconds']:,.0f} rows/s there",
+        (
+            f"- peak {max(peak, large['peak_mib']):.0f} MiB, goal ≤ {MOST_MIB}: "
+            f"{'holds' if max(peak, large['peak_mib']) <= MOST_MIB else 'falls short'}"
+        ),
+        (
+            f"- peak at {large['rows']:,} rows is {growth:.2f} × that at {rows:,}, goal ≤ {MOST_GROWTH:.2f}: "
+            f"{'holds' if growth <= MOST_GROWTH else 'falls short'}; {large['rows'] / large['seconds']:,.0f} rows/s there"
+        ),
     ]
     body = "\n\n".join(
         (
@@ -125,7 +127,6 @@ def _fill(url: str, first: int, last: int) -> None:
             connection.execute(f"DROP INDEX app.{name}")
         connection.execute(FILL.format(first=first, last=last).encode())
         connection.execute("VACUUM (ANALYZE, FREEZE) app.activities")
-        connection.execute("CHECKPOINT") if connection.info.user == "postgres" else None
 
 
 def _psql(psql: str, url: str) -> float:
@@ -143,9 +144,12 @@ def _psql(psql: str, url: str) -> float:
 def _contend(name: str, url: str, lake: str) -> dict[str, Any]:
     """One read in this process: its rows, seconds and peak memory, or why it was skipped."""
     try:
-        work = {"snapshot": _snapshot, "read_database_uri": _polars, "connectorx": _connectorx, "fetchmany": _fetchmany}[
-            name
-        ]
+        work = {
+            "snapshot": _snapshot,
+            "read_database_uri": _polars,
+            "connectorx": _connectorx,
+            "fetchmany": _fetchmany,
+        }[name]
         rows, seconds = work(url, lake)
     except ImportError as error:
         return {"skipped": str(error)}

@@ -32,7 +32,7 @@ BLOCK_BYTES = 8192
 SPLIT_BYTES = 128 << 20
 """Heap bytes a part covers; a table up to this size is one part, ordered by its key."""
 ROW_GROUP_ROWS = 512 * 1024
-BUFFER_BYTES = 64 << 20
+BUFFER_BYTES = 32 << 20
 """Arrow bytes a worker holds at most before it writes a row group."""
 IMPORT_SECONDS = 60.0
 LOCK_NOT_AVAILABLE = "55P03"
@@ -233,7 +233,12 @@ class Readers:
         with (
             cursor.fetch_record_batch() as batches,
             pq.ParquetWriter(
-                path, schema, compression="zstd", compression_level=1, use_dictionary=dictionaries
+                path,
+                schema,
+                compression="zstd",
+                compression_level=1,
+                use_dictionary=dictionaries,
+                write_statistics=False,  # every reader reads whole columns
             ) as writer,
         ):
             buffer: list[pa.RecordBatch] = []
@@ -249,7 +254,7 @@ class Readers:
         return rows
 
     def _columns(self, part: Part, batch: pa.RecordBatch, schema: pa.Schema) -> list[pa.Array[Any]]:
-        columns = list(batch.columns)
+        columns = [c.storage if isinstance(c, pa.ExtensionArray) else c for c in batch.columns]
         for i, field in enumerate(schema):
             if pa.types.is_timestamp(field.type):
                 columns[i], cut = within_reach(columns[i])
