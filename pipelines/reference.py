@@ -14,6 +14,7 @@ import click
 import typer
 from pydantic import BaseModel
 
+from pipelines.schema_page import schema_page
 from quality.contract import Contract
 from quality.registry import REGISTRY
 from store.settings import Settings
@@ -115,4 +116,5 @@ def pages(app: typer.Typer) -> dict[Path, str]:
         DOCS / "settings.md": settings_page(),
         DOCS / "commands.md": commands_page(app),
         DOCS / "data-dictionary.md": data_dictionary_page(),
+        DOCS / "schema.md": schema_page(HEAD),
     }
