@@ -73,7 +73,7 @@ def holds_a_person(schema: Mapping[str, pl.DataType], table: str, ids: pl.Series
             parts.append(_holds(pl.col(name), dtype, ids))
         elif isinstance(dtype, pl.List) and isinstance(dtype.inner, pl.Struct):
             inner = [f for f in dtype.inner.fields if f.name in PERSON_COLUMNS]
-            parts += [_nested(name, f.name, f.dtype, ids) for f in inner]
+            parts += [_nested(name, f.name, f.dtype, ids) for f in inner if isinstance(f.dtype, pl.DataType)]
     if "object_type" in schema and "object_id" in schema:
         parts.append((pl.col("object_type") == "user") & pl.col("object_id").is_in(ids.implode()))
     return pl.any_horizontal(part.fill_null(value=False) for part in parts) if parts else None

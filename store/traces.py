@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pyarrow as pa
@@ -156,8 +157,8 @@ def _json_pattern(person: Person) -> re.Pattern[bytes]:
     return re.compile("|".join(parts).encode())
 
 
-def _any_match(column: pa.ChunkedArray, pattern: re.Pattern[bytes], *, is_packed: bool) -> bool:
-    values: Sequence[bytes] = column.to_pylist()
+def _any_match(column: pa.ChunkedArray[Any], pattern: re.Pattern[bytes], *, is_packed: bool) -> bool:
+    values: Sequence[Any] = column.to_pylist()
     return any(pattern.search(decompressed(value) if is_packed else value) for value in values if value)
 
 
