@@ -21,8 +21,8 @@ def serve(
 ) -> None:
     """Serve the published generations over HTTP; docs at /docs.
 
-    Ctrl-C or SIGTERM stops it. Starts before anything is published too: it answers 503 until the first generation is live, and
-    follows every later one without a restart.
+    Ctrl-C or SIGTERM stops it. It starts before anything is published too: it answers 503 until the first
+    generation is live, and follows every later one without a restart.
     """
     os.environ["FLOWFORGE_HOME"] = str(load_settings().home)
     become_server(host, port, workers)

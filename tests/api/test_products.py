@@ -125,7 +125,8 @@ def test_a_filter_that_a_metric_has_no_field_for_changes_nothing(api, path):
 
 @pytest.mark.parametrize(
     "path",
-    ["growth?grain=year", "revenue?currency=eur", "engagement?segment=DE", "plans?from=2026-02-01&to=2026-01-01", "plans?from=1900-01-01"],
+    ["growth?grain=year", "revenue?currency=eur", "engagement?segment=DE",
+     "plans?from=2026-02-01&to=2026-01-01", "plans?from=1900-01-01"],
 )  # fmt: skip
 def test_a_metric_refuses_what_it_does_not_know(api, path):
     response = metric(api, path)
