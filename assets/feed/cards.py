@@ -28,6 +28,11 @@ def item_id(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()[:16]
 
 
+def item_ids(keys: list[str]) -> pl.Series:
+    """``item_id`` of every key."""
+    return pl.Series("item_id", [item_id(key) for key in keys], dtype=pl.String)
+
+
 @dataclass(frozen=True)
 class Deck:
     """The cards of one mode that any activity of the window may fall on, numbered in ``item_id`` order.
@@ -81,10 +86,16 @@ class Cards:
     @classmethod
     def concat(cls, parts: Sequence[Cards]) -> Cards:
         """Several, one after another."""
-        columns = ([getattr(cards, name) for cards in parts] for name in ("viewer", "card", "lead", "first"))
         sizes = np.concatenate([cards.actor_count for cards in parts])
         start = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(sizes)])
-        return cls(*map(np.concatenate, columns), start, np.concatenate([cards.latest for cards in parts]))
+        return cls(
+            np.concatenate([cards.viewer for cards in parts]),
+            np.concatenate([cards.card for cards in parts]),
+            np.concatenate([cards.lead for cards in parts]),
+            np.concatenate([cards.first for cards in parts]),
+            start,
+            np.concatenate([cards.latest for cards in parts]),
+        )
 
 
 def _own_key() -> pl.Expr:
@@ -128,7 +139,7 @@ def ranked_deck(ground: Ground, actor_ids: pl.Series) -> Deck:
 def chronological_deck(ground: Ground) -> Deck:
     """Every post, comment and reshare is its own item."""
     window = ground.acts.head(ground.in_window).filter(pl.col("verb").is_in(CHRONOLOGICAL_VERBS))
-    ids = pl.Series("item_id", [item_id(f"activity|{id_}") for id_ in window["id"].to_list()], dtype=pl.String)
+    ids = item_ids([f"activity|{id_}" for id_ in window["id"].to_list()])
     numbered = window.select("act", "verb", "object_type", "object_id", ids).sort("item_id", "act")
     card, nothing = (np.full(ground.count, -1, dtype=np.int32) for _ in range(2))
     card[numbered["act"].to_numpy()] = np.arange(numbered.height, dtype=np.int32)
@@ -138,7 +149,7 @@ def chronological_deck(ground: Ground) -> Deck:
 
 def _deck(cards: pl.DataFrame, keyed: pl.DataFrame, ground: Ground) -> Deck:
     distinct = cards.unique("key")
-    ids = pl.Series("item_id", list(map(item_id, distinct["key"].to_list())), dtype=pl.String)
+    ids = item_ids(distinct["key"].to_list())
     numbered = distinct.with_columns(ids).sort("item_id", "key").with_row_index("card")
     keys = numbered.select("key", "card")
     acts = keyed.join(keys, on="key", how="left", maintain_order="left").join(

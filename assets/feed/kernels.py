@@ -84,7 +84,10 @@ def lacks(start: Longs, items: Numbers, rows: Numbers, need_start: Longs, needs:
 def admitted(
     start: Longs, items: Numbers, viewers: Numbers, acts: Numbers, person_of: Numbers, level_of: Levels
 ) -> Flags:
-    """Whether level 0 (everyone), 1 (friends of the person) or 2 (the person) of the act admits the viewer."""
+    """Whether level 0 (everyone), 1 (friends of the person) or 2 (the person) of the act admits the viewer.
+
+    Rows are symmetric; the viewer's is searched, because it stays at hand from pair to pair.
+    """
     out = np.ones(viewers.size, dtype=np.bool_)
     for i in range(viewers.size):
         level = level_of[acts[i]]
@@ -93,7 +96,7 @@ def admitted(
         person = person_of[acts[i]]
         if person == viewers[i]:
             continue
-        out[i] = level == 1 and person >= 0 and find(start, items, person, viewers[i]) >= 0
+        out[i] = level == 1 and person >= 0 and find(start, items, viewers[i], person) >= 0
     return out
 
 

@@ -96,7 +96,9 @@ def relate(frames: Mapping[str, pl.DataFrame], people: People, as_of: datetime) 
         muted_reshares=_one_way(mutes.filter(pl.col("scope") == "reshares").select("muter_id", "muted_id"), people),
         private_groups=private,
         members=compress(
-            pl.DataFrame([people.number(members["user_id"]), private.search_sorted(members["group_id"]).alias("group")]),
+            pl.DataFrame(
+                [people.number(members["user_id"]), private.search_sorted(members["group_id"]).alias("group")]
+            ),
             people.count,
         ),
         hides=hides.select(people.number(hides["user_id"]).alias("viewer"), "object_type", "object_id"),

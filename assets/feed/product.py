@@ -134,8 +134,9 @@ def prepare(
         may_fill=may_fill,
         fill_acts=ground.by_actor(may_fill & (np.arange(ground.count) < ground.in_window), known.count),
     )
-    beyond = {"beyond_max_per_actor": ground.in_window - int(near.sum())}
-    return stage, (there_count, *ground_counts, StageCount("needed", ground.in_window, int(near.sum()), filtered=beyond))
+    needed = int(near.sum())
+    beyond = {"beyond_max_per_actor": ground.in_window - needed}
+    return stage, (there_count, *ground_counts, StageCount("needed", ground.in_window, needed, filtered=beyond))
 
 
 def feeds_of(viewers: Numbers, stage: Stage, tally: Tally) -> pl.DataFrame:

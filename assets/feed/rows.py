@@ -111,4 +111,4 @@ def _words(name: str, words: tuple[str, ...], codes: Longs) -> pl.Series:
 def _lists(start: Longs, people_numbers: Numbers, people: People) -> pl.Series:
     """``sample_actor_ids``: the ids of compressed numbers, one list per row."""
     values = people.ids.gather(people_numbers).to_arrow()
-    return pl.Series("sample_actor_ids", pa.LargeListArray.from_arrays(pa.array(start), values))
+    return pl.Series("sample_actor_ids", pa.LargeListArray.from_arrays(pa.array(start, pa.int64()), values))

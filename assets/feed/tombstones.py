@@ -43,9 +43,7 @@ def still_told(previous: pl.DataFrame, items: pl.DataFrame, viewer_ids: pl.Serie
     ).join(items, on=list(KEY), how="anti")
 
 
-def bury(
-    gone: pl.DataFrame, earlier: pl.DataFrame, scene: Scene, suggestible: Flags, as_of: datetime
-) -> pl.DataFrame:
+def bury(gone: pl.DataFrame, earlier: pl.DataFrame, scene: Scene, suggestible: Flags, as_of: datetime) -> pl.DataFrame:
     """The tombstones of ``gone`` items beside the ``earlier`` ones, one per item, sorted by key."""
     fresh = gone.select(*KEY, why_gone(gone, scene, suggestible), pl.lit(as_of).alias("removed_at"))
     fresh = fresh.with_columns(pl.col("removed_at").cast(pl.Datetime("us", "UTC")))
