@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
 from functools import cache, partial
 from typing import Any
 
@@ -84,18 +83,17 @@ for reason in window.REASONS:
         "reason_nobody_sees",
         lambda original, reason=reason: pl.when(original() != reason).then(original()).alias("reason"),
     )
-for name in (
-    "owner_id", "reply_to_user_id", "mentioned_user_ids", "own_mentioned_user_ids", "own_reply_to_user_id",
+OWNERS = ("owner_id", "own_actor_id", "own_owner_id")
+for names in (
+    OWNERS, ("reply_to_user_id",), ("mentioned_user_ids",), ("own_mentioned_user_ids",), ("own_reply_to_user_id",),
 ):  # fmt: skip
-    BROKEN[f"3.1 a block does not concern {name}"] = wraps(
-        window, "_principals",
-        lambda original, admitted, known, name=name: original(
-            admitted.with_columns(pl.lit(None, dtype=admitted.schema[name]).alias(name),
-                                  *([pl.lit(None, dtype=pl.Int64).alias("own_actor_id"),
-                                     pl.lit(None, dtype=pl.Int64).alias("own_owner_id")] if name == "owner_id" else [])),
-            known,
+    BROKEN[f"3.1 a block does not concern {names[0]}"] = wraps(
+        window,
+        "_principals",
+        lambda original, admitted, known, names=names: original(
+            admitted.with_columns(pl.lit(None, dtype=admitted.schema[name]).alias(name) for name in names), known
         ),
-    )  # fmt: skip
+    )
 for name in ("group_id", "own_group_id"):
     BROKEN[f"3.1 {name} needs no membership"] = wraps(
         window,
