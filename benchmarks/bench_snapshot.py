@@ -102,7 +102,7 @@ def _report(rows: int, seconds: dict[str, list[float]], peaks: dict[str, list[fl
         ),
         (
             f"- peak at {large['rows']:,} rows is {growth:.2f} × that at {rows:,}, goal ≤ {MOST_GROWTH:.2f}: "
-            f"{'holds' if growth <= MOST_GROWTH else 'falls short'}; {large['rows'] / large['seconds']:,.0f} rows/s there"
+            f"{'holds' if growth <= MOST_GROWTH else 'falls short'}; {large['rows'] / large['seconds']:,.0f} rows/s"
         ),
     ]
     body = "\n\n".join(

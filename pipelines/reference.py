@@ -6,12 +6,13 @@ command's own help, the contracts. Does not belong here: prose that no source ca
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import click
-import typer
 from pydantic import BaseModel
 
 from pipelines.schema_page import schema_page
@@ -49,9 +50,8 @@ def _default(value: Any) -> str:
     return f"`{value}`"
 
 
-def commands_page(app: typer.Typer) -> str:
+def commands_page(root: Any) -> str:
     """Every command: what it does, its arguments and options."""
-    root = typer.main.get_command(app)
     parts = [f"{HEAD}\n# Commands\n\nEach prints this with `--help`.\n"]
     for path, command in _commands(root, ("flowforge",)):
         parts.append(f"## `{' '.join(path)}`\n\n{_clean(command.help or '')}\n")
@@ -62,6 +62,7 @@ def commands_page(app: typer.Typer) -> str:
 
 
 def _commands(command: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
+    command = command.load() if hasattr(command, "load") else command
     children = getattr(command, "commands", None)
     if children is None:
         yield path, command
@@ -110,11 +111,18 @@ def _type(dtype: Any) -> str:
     return "Datetime(us, UTC)" if text.startswith("Datetime") else text
 
 
-def pages(app: typer.Typer) -> dict[Path, str]:
+def openapi_page() -> str:
+    """The API's own description, asked of the API: this room does not import it."""
+    command = [sys.executable, "-m", "api.docs"]
+    return subprocess.run(command, check=True, capture_output=True, text=True, cwd=DOCS.parent).stdout
+
+
+def pages(root: Any) -> dict[Path, str]:
     """Every generated file and its content."""
     return {
         DOCS / "settings.md": settings_page(),
-        DOCS / "commands.md": commands_page(app),
+        DOCS / "commands.md": commands_page(root),
         DOCS / "data-dictionary.md": data_dictionary_page(),
         DOCS / "schema.md": schema_page(HEAD),
+        DOCS / "openapi.json": openapi_page(),
     }

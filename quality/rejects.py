@@ -122,6 +122,15 @@ def row_rules(table: str, contract: Contract, as_of: datetime) -> list[Rule]:
             rules.append(
                 Rule(f"has at most {TEXT_LIMIT} characters", name, pl.col(name).str.len_chars() > TEXT_LIMIT, is_money)
             )
+    rules += [
+        Rule("is not negative", name, pl.col(name) < 0, is_money)
+        for name, dtype in contract.schema.items()
+        if dtype == pl.Int64 and (name == "id" or name.endswith("_id"))
+    ]
+    if "currency" in contract.schema:
+        rules.append(
+            Rule("is three capital letters", "currency", ~pl.col("currency").str.contains(r"^[A-Z]{3}$"), True)
+        )
     limit = as_of + timedelta(days=1)
     rules += [
         Rule("is not more than a day after the moment of reading", column, pl.col(column) > limit, is_money)

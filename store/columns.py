@@ -7,6 +7,7 @@ Does not belong here: the models themselves (``store.models``), reading (``store
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Any
 
 import polars as pl
 import pyarrow as pa
@@ -19,7 +20,7 @@ from store.models import PRIVATE_COLUMNS, SCHEMA
 FEW_VALUES = frozenset({"code", "feature_key", "locale", "meter_key", "source", "time_zone", "unit", "verb"})
 """Text columns that repeat few values: worth a dictionary in Parquet, as every enum and char is."""
 
-_PLAIN: tuple[tuple[type[sa.types.TypeEngine[object]], pa.DataType], ...] = (
+_PLAIN: tuple[tuple[type[sa.types.TypeEngine[Any]], pa.DataType], ...] = (
     (sa.BigInteger, pa.int64()),
     (sa.Integer, pa.int32()),
     (sa.Boolean, pa.bool_()),
@@ -28,6 +29,8 @@ _PLAIN: tuple[tuple[type[sa.types.TypeEngine[object]], pa.DataType], ...] = (
     (postgresql.JSONB, pa.string()),
     (sa.String, pa.string()),
 )
+
+_DIALECT: sa.Dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
 
 
 def exported_columns(table: sa.Table) -> list[sa.Column[object]]:
@@ -85,7 +88,7 @@ def catalog_type(column: sa.Column[object]) -> str:
     """The column's type as ``format_type`` names it; an enum as ``enum``."""
     if isinstance(column.type, sa.Enum):
         return "enum"
-    named = column.type.compile(dialect=postgresql.dialect()).lower()
+    named = column.type.compile(dialect=_DIALECT).lower()
     return {"char(2)": "character(2)", "char(3)": "character(3)"}.get(named, named)
 
 

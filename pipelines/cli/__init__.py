@@ -1,10 +1,17 @@
-"""The ``flowforge`` command: one module per command or group of commands."""
+"""The ``flowforge`` command: the table of its commands, each loaded when it is called.
+
+A command's module imports what its work needs (Dagster, Polars, kernels); naming and listing the
+commands must not. A test holds the one-line help equal to the command's own.
+"""
 
 from __future__ import annotations
 
 import sys
+from importlib import import_module
+from typing import Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 HELP = """FlowForge's data platform: friend recommendations, feeds, digests and premium metrics
 from consistent Postgres snapshots, published as one immutable generation and served by a small API.
@@ -13,39 +20,52 @@ New here? `flowforge demo` shows the whole thing in about a minute; `flowforge d
 Settings are environment variables (FLOWFORGE_…), listed in docs/settings.md.
 """
 
+COMMANDS: dict[str, tuple[str, str]] = {
+    "demo": ("demo:demo", "Embedded Postgres → world → snapshot → products → published generation → API."),
+    "run": ("run:run", "Snapshot → staged → products → published, once, in this process."),
+    "serve": ("serve:serve", "Serve the published generations over HTTP; docs at /docs."),
+    "token": ("token:token", "Print a token for trying the API."),
+    "generations": ("generations:app", "The published generations: list, show, verify, rollback, pin, prune."),
+    "source": ("source:app", "The app's Postgres: start, stop, migrate, load, generate, look."),
+    "dagster": ("dagster:dagster", "Open the Dagster UI: asset graph, runs, checks, metadata."),
+    "test": ("test:test", "Run the default test suite; further arguments go to pytest."),
+    "erase": ("erase:erase", "Take a person out of everything below the home, or prove that nothing is left."),
+    "doctor": ("doctor:doctor", "Is everything there that a run needs, and what to do where it is not."),
+    "docs": ("docs:docs", "Generate the reference pages from their sources."),
+}
+"""Name → where it lives (module of this package, attribute) and what it does, in one line."""
 
-def build_app() -> typer.Typer:
-    """Every command, registered under its name."""
-    # Imported here so that `python -m pipelines.cli` starts and fails in one place.
-    from pipelines.cli.dagster import dagster  # noqa: PLC0415
-    from pipelines.cli.demo import demo  # noqa: PLC0415
-    from pipelines.cli.docs import docs  # noqa: PLC0415
-    from pipelines.cli.doctor import doctor  # noqa: PLC0415
-    from pipelines.cli.erase import erase  # noqa: PLC0415
-    from pipelines.cli.generate import generate  # noqa: PLC0415
-    from pipelines.cli.generations import app as generations  # noqa: PLC0415
-    from pipelines.cli.run import run  # noqa: PLC0415
-    from pipelines.cli.serve import serve  # noqa: PLC0415
-    from pipelines.cli.source import app as source  # noqa: PLC0415
-    from pipelines.cli.test import test  # noqa: PLC0415
-    from pipelines.cli.token import token  # noqa: PLC0415
 
-    app = typer.Typer(help=HELP, no_args_is_help=True, add_completion=False, rich_markup_mode="markdown")
-    app.command()(demo)
-    app.command()(run)
-    app.command()(serve)
-    app.command()(token)
-    app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(test)
-    app.command()(dagster)
-    app.command()(erase)
-    app.command()(doctor)
-    app.command()(docs)
-    source.command()(generate)
-    app.add_typer(source, name="source")
-    app.add_typer(generations, name="generations")
-    return app
+class LazyCommand(TyperCommand):
+    """A command that is imported when it is called."""
+
+    def __init__(self, name: str, place: str, summary: str) -> None:
+        super().__init__(name, help=summary, rich_markup_mode="markdown")
+        self._place = place
+
+    def load(self) -> Any:
+        """The real command."""
+        module, attribute = self._place.split(":")
+        target = getattr(import_module(f"{__name__}.{module}"), attribute)
+        if not isinstance(target, typer.Typer):
+            app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
+            app.command(context_settings=getattr(target, "context_settings", None))(target)
+            target = app
+        command = typer.main.get_command(target)
+        command.name = self.name
+        return command
+
+    def make_context(self, *args: Any, **kwargs: Any) -> Any:
+        """The context of the real command, which then runs in this one's place."""
+        return self.load().make_context(*args, **kwargs)
+
+
+def build_group() -> TyperGroup:
+    """The command with every sub-command under its name."""
+    commands: dict[str, Any] = {name: LazyCommand(name, place, help_) for name, (place, help_) in COMMANDS.items()}
+    return TyperGroup(name="flowforge", commands=commands, help=HELP, no_args_is_help=True, rich_markup_mode="markdown")
 
 
 def main() -> None:
     """Entry point of ``flowforge``."""
-    build_app()(prog_name="flowforge", args=sys.argv[1:])
+    build_group()(prog_name="flowforge", args=sys.argv[1:])

@@ -26,7 +26,7 @@ UNAVAILABLE = 69
 
 def fail(message: str, code: int = FAILED) -> NoReturn:
     """Print ``message`` on stderr and leave with ``code``."""
-    err.print(Text("✗ ", style="bold red") + Text(message))
+    err.print(Text("✗ ", style="bold red") + Text(message), soft_wrap=True)
     raise typer.Exit(code)
 
 

@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
+from dagster import DagsterError
+from rich.markup import escape
 
 from pipelines.cli.console import Steps, fail, out
 from pipelines.refresh import Refresh, RunRefused, Step, refresh
@@ -40,7 +42,7 @@ def run(
         needs_server = settings.source.url is None and instant is None
         with embedded_server(settings) if needs_server else nullcontext():
             done = refreshed(settings, instant, accept_drift=accept_drift, quiet=as_json)
-    except (RunRefused, EmbeddedPostgresError, PostgresNotFound, ValueError) as error:
+    except (RunRefused, EmbeddedPostgresError, PostgresNotFound, DagsterError, ValueError) as error:
         fail(str(error))
     if as_json:
         out.print_json(json.dumps(asdict(done)))
@@ -79,9 +81,9 @@ def report(done: Refresh) -> None:
         table.add_row(*_cells(step))
     out.print(table)
     for problem in (p for step in done.steps for p in step.problems):
-        out.print(f"[yellow]not accepted[/] {problem}", highlight=False)
+        out.print(f"[yellow]not accepted[/] {escape(problem)}", soft_wrap=True)
     if done.error:
-        out.print(f"[red]failed[/] {done.error}", markup=True)
+        out.print(f"[red]failed[/] {escape(done.error)}", soft_wrap=True)
     if done.generation:
         out.print(f"generation [bold]{done.generation}[/] is live")
 

@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from pipelines.cli.generate import generate
 from store.embedded import EmbeddedPostgresError
 from store.pg_binaries import PostgresNotFound
 from store.settings import Settings, load_settings
@@ -31,10 +32,11 @@ from store.source import (
     source_url,
     transaction,
 )
-from store.worlds import WorldError, load_world, world_of
+from store.worlds import WorldError, load_world, remember, world_of
 
-app = typer.Typer(help="The app's Postgres: start, stop, migrate, load, look.", no_args_is_help=True)
+app = typer.Typer(help="The app's Postgres: start, stop, migrate, load, generate, look.", no_args_is_help=True)
 console = Console()
+app.command()(generate)
 FAILURES = (EmbeddedPostgresError, PostgresNotFound, NotOurDatabase, WorldError, sa.exc.SQLAlchemyError, ValueError)
 
 
@@ -86,6 +88,7 @@ def load(
                 replace=replace,
                 progress=lambda table, rows: bar.update(task, description=f"loading {table}: {rows:,} rows"),
             )
+        remember(load_settings().home, world)
         rows = sum(row_counts(url).values())
         console.print(f"loaded {world.name}: {rows:,} rows, as of {world.as_of.isoformat()}")
 

@@ -20,7 +20,9 @@ def token(
     scope: Annotated[list[str] | None, typer.Option(help="Keep only this scope of the role; repeatable.")] = None,
     ttl: Annotated[int, typer.Option(min=1, max=31_536_000, help="Seconds until it expires.")] = 3600,
 ) -> None:
-    """Print a token for trying the API: `curl -H "Authorization: Bearer $(flowforge token 42)" …`.
+    """Print a token for trying the API.
+
+    For example: curl -H "Authorization: Bearer $(flowforge token 42)" http://127.0.0.1:8000/v2/me/feed
 
     Works only while AUTH__JWKS is unset and ENV is not production; real tokens come from your issuer.
     """

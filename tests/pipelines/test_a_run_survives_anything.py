@@ -14,7 +14,7 @@ from tests.support.flowforge import flowforge, live, make_world_home, products
 
 BEFORE = {"FLOWFORGE_FEED__HALF_LIFE_HOURS": "12", "FLOWFORGE_FRIENDS__K": "10"}
 """Another configuration of the same snapshot: another generation."""
-QUICK = ("staged.computed", "digests.accepted", "publish.renamed")
+QUICK = ("digests.accepted",)
 RUN_POINTS = sorted(p for p in FAILPOINTS if not p.startswith(("prune.", "rollback.")))
 
 

@@ -133,7 +133,7 @@ def _all_bad() -> tuple[dict[str, list[dict[str, Any]]], set[tuple[str, str, str
         expected.add((table, contract.key[0], DUPLICATE_KEY))
     for table, references in REFERENCES.items():
         for number, (column, target, _) in enumerate(references, start=6000):
-            pair = {"user_b_id": 999_999} if table == "friendships" else {}  # ordered, so that the orphan is what is bad
+            pair = {"user_b_id": 999_999} if table == "friendships" else {}  # keeps the order
             rows[table].append(good_row(table, number) | pair | {column: 999_998})
             expected.add((table, column, f"{ORPHAN} in {target}"))
     rows["activities"].append(good_row("activities", 7000) | {"created_at": AS_OF + timedelta(hours=1)})
