@@ -22,9 +22,9 @@ def erase(
         bool, typer.Option("--verify", help="Change nothing: search everything, exit 1 naming what is found.")
     ] = False,
 ) -> None:
-    """Remove a person from snapshots, rejects, products and generations now, and publish without them.
+    """Remove a person from snapshots, rejects, products and generations now.
 
-    The app's database is never changed: delete them there, or write to its `erasure_requests`, so that the
+    A generation without them is published. The app's database is never changed: delete them there, or write to its `erasure_requests`, so that the
     next snapshot does not bring them back. Without this command the same happens by itself within
     `FLOWFORGE_RETENTION__ERASURE_DAYS` of the request. What stays: `erasure_requests`, the erasure set and
     the ids of ledger rows.
