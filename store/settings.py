@@ -151,6 +151,12 @@ class FriendsSettings(Group):
         ("friends_of_friends", "pagerank", "co_membership", "interaction", "popular"),
         description="Candidate sources switched on.",
     )
+    ranker: Literal["learned", "fixed_weights"] = Field(
+        "learned", description="Ranker: trained in the run where that beats Adamic-Adar, or the fixed weights."
+    )
+    quality_margin_percent: int = Field(
+        10, ge=0, le=100, description="Loss of MAP or recall against the last accepted run that is still accepted."
+    )
     exposure_cap: int | None = Field(
         None, ge=1, description="Viewers a candidate outside friends-of-friends is shown to; unset = rule of 02.3."
     )

@@ -34,6 +34,9 @@ FILTERS: Final = (*PAIR_FILTERS, *CANDIDATE_FILTERS, "impressions_exhausted")
 GROUP_KINDS: Final = ("school", "employer", "group", "interest")
 """Group kinds that may be a reason, in the order of their reasons. Places never are (2.4)."""
 
+CONTEXT_KINDS: Final = (*GROUP_KINDS, "place")
+"""Group kinds as features of the learned ranker, each with a score of its own."""
+
 MICRO: Final = 1_000_000
 CANDIDATE_DEPTH: Final = 100
 """Friends-of-friends of a viewer that `friend_candidates` holds, at least."""
@@ -86,3 +89,29 @@ VARIANTS: Final = (
 
 RANKER: Final = "fixed_weights"
 FEATURES: Final = ("adamic_adar_micro", "context_micro", "interaction_count", "pagerank_micro")
+
+LEARNED: Final = "gradient_boosting"
+LEARNED_SALT: Final = "hold-out"
+LEAST_POSITIVES: Final = 200
+"""Fewer friendships to learn from, and the fixed weights stand (02, 2.3)."""
+TIMED_DAYS: Final = 10
+"""Friendship times on so many distinct days make the hold-out one by time."""
+HELD_OUT_PERCENT: Final = 20
+HASH_PARTS: Final = 10
+HASH_HOLD_OUTS: Final = 4
+TRAINING_VIEWERS: Final = 1_500
+"""Viewers of one hold-out whose candidates are learned from, at most: the cost of training is bounded."""
+TRAINING_ROWS: Final = 260_000
+VALIDATION_PARTS: Final = 10
+"""One part of the training viewers in so many judges the ranker and is not learned from."""
+POOL_NEAR: Final = 100
+POOL_WALK: Final = 100
+POOL_CONTEXT: Final = 60
+"""Candidates of one viewer that are scored: friends of friends by Adamic-Adar, by PageRank, by rarity of groups."""
+SCORED_WALK_WIDTH: Final = 100
+LISTED: Final = 100
+"""Best-scored candidates of a viewer that go on to selection, besides the k best friends of friends."""
+CHUNK: Final = 4_000
+"""Viewers scored at once."""
+LEAST_LEARNED_SCORE: Final = 1_000
+"""A learned score is at least this, so that the popular (0-900) stand behind whom a signal proposes."""

@@ -11,12 +11,15 @@ import numpy as np
 import polars as pl
 
 from assets.frame import Inputs, Product, Result, StageCount
-from assets.friends import features, filters, interactions, scoring, selection, sources
-from assets.friends.config import RANKER, SAMPLE_ABOVE_USERS, SAMPLE_PERCENT, VARIANTS
+from assets.friends import features, filters, gate, interactions, learned, scoring, selection, signals, sources
+from assets.friends.boosting import Forest
+from assets.friends.config import LEARNED, POOL_NEAR, RANKER, SAMPLE_ABOVE_USERS, SAMPLE_PERCENT, VARIANTS
 from assets.friends.engine import Engine
 from assets.friends.graph import PAIR, Flags, Rows, arms, edges, people, stable_hash
 from assets.friends.reasons import named, recorded_sources, with_reasons
+from assets.friends.signals import Scene
 from assets.friends.sources import World
+from assets.friends.training import Model, train
 from store.settings import FriendsSettings
 
 INPUTS = (
@@ -44,6 +47,8 @@ CANDIDATE_FEATURES = (
     "impression_count",
 )
 
+DRAWN = (*PAIR, "score", "mutual_count", "is_near", "pagerank_micro")
+
 
 @dataclass(frozen=True)
 class Drawn:
@@ -67,7 +72,12 @@ def compute(inputs: Inputs[FriendsSettings], engine: Engine | None = None) -> Re
     between = interactions.events(frames, who, as_of)
     dealt = interactions.counts(between)
     kept = has_candidates(world, config)
-    drawn = draw(world, dealt, config, kept, engine)
+    scene = signals.scene_of(world, frames, dealt, as_of)
+    model = trained(scene, inputs, engine)
+    if model.forest is None:
+        drawn = draw(world, dealt, config, kept, engine)
+    else:
+        drawn = draw_learned(scene, model.forest, config, kept, engine)
     chosen = selection.select(drawn.pairs, world, config, drawn.is_short)
 
     rows = pl.concat([chosen.shown.select(list(PAIR)), drawn.near.select(list(PAIR))]).unique()
@@ -86,22 +96,33 @@ def compute(inputs: Inputs[FriendsSettings], engine: Engine | None = None) -> Re
         StageCount("selection", listed, shown.height,
                    filtered={"beyond_k": chosen.beyond_k, "exposure_cap": chosen.capped}),
     ]  # fmt: skip
+    figures = gate.chosen(model.evaluation, is_learned=model.forest is not None)
+    before = inputs.previous.get("friend_model", pl.LazyFrame(schema={"variant": pl.String})).collect()
+    fallen = gate.losses(figures, before, config.quality_margin_percent)
     tables = {
         "friend_recommendations": friend_recommendations(shown, world, config),
         "friend_candidates": friend_candidates(known, world, kept),
         "friend_filter_counts": world.filtered.counts,
-        "friend_model": scoring.friend_model(),
+        "friend_model": scoring.friend_model(model, signals.SIGNALS, fallen),
     }
     notes = {
-        "ranker": RANKER,
-        "ranker_reason": "fixed documented weights: no learned ranker is trained in this version",
+        "ranker": RANKER if model.forest is None else LEARNED,
+        "ranker_reason": model.reason,
+        "validation": dict(model.evaluation),
+        "fell_below_the_last_accepted": fallen,
         "sources": list(config.sources),
-        "sources_beyond_friends_of_friends": "asked only for viewers whom friends-of-friends leave short of k",
         "viewers": int(who.is_viewer.sum()),
         "viewers_short_of_friends_of_friends": int(drawn.is_short.sum()),
         "exposure_cap": selection.exposure_cap(who, config),
     }
     return Result(tables, tuple(stages), notes)
+
+
+def trained(scene: Scene, inputs: Inputs[FriendsSettings], engine: Engine) -> Model:
+    """The ranker of this run: learned in it, unless the setting says otherwise."""
+    if inputs.config.ranker == "fixed_weights":
+        return Model(None, "fixed documented weights: the setting says so", 0, {})
+    return train(scene, inputs.frames, inputs.config.sources, engine)
 
 
 def build_world(inputs: Inputs[FriendsSettings]) -> tuple[World, list[StageCount]]:
@@ -152,9 +173,25 @@ def draw(world: World, dealt: pl.DataFrame, config: FriendsSettings, kept: Flags
     base = known.select(scoring.base_score().alias("score"))["score"]
     score = scoring.after_impressions(base.to_numpy(), known["impression_count"].to_numpy())
     parts.append(known.with_columns(pl.Series("score", score)))
-    columns = [*PAIR, "score", "mutual_count", "is_near", "pagerank_micro"]
     held = near.filter(pl.Series(kept[near["viewer"].to_numpy()], dtype=pl.Boolean))
-    return Drawn(pl.concat([part.select(columns) for part in parts]), held, is_short)
+    return Drawn(pl.concat([part.select(DRAWN) for part in parts]), held, is_short)
+
+
+def draw_learned(scene: Scene, forest: Forest, config: FriendsSettings, kept: Flags, engine: Engine) -> Drawn:
+    """Ask every source that is on for every viewer, and score what they propose with the trained ranker."""
+    world = scene.world
+    viewers = world.who.viewers
+    near = pl.DataFrame(schema={**PAIR, "is_best": pl.Boolean})
+    is_short = world.who.is_viewer.copy()
+    if "friends_of_friends" in config.sources:
+        depth = np.full(world.who.size, POOL_NEAR, dtype=np.int64)
+        near, eligible = sources.friends_of_friends(world, viewers, config.k, depth, engine)
+        is_short &= eligible < config.k
+    pairs = learned.scored(scene, viewers, near, forest, config.sources, engine).sort(list(PAIR))
+    known = features.of_pairs(pairs, world, scene.dealt, engine)
+    pairs = pairs.with_columns(known["mutual_count"])
+    held = near.filter(pl.Series(kept[near["viewer"].to_numpy()], dtype=pl.Boolean))
+    return Drawn(pairs.select(DRAWN), held, is_short)
 
 
 def others(world: World, dealt: pl.DataFrame, config: FriendsSettings, is_short: Flags, engine: Engine) -> pl.DataFrame:
@@ -171,12 +208,7 @@ def others(world: World, dealt: pl.DataFrame, config: FriendsSettings, is_short:
         loose.append(sources.interaction(dealt, is_short))
     if "popular" in config.sources:
         loose.append(sources.interaction(world.filtered.impressions, is_short))
-    allowed = [filters.passing(pairs, world.who, world.filtered) for pairs in loose]
-    strangers = [
-        pairs.filter(pl.col("viewer") != pl.col("candidate")).join(world.friends.pairs(), on=list(PAIR), how="anti")
-        for pairs in allowed
-    ]
-    found += [pairs.with_columns(nothing) for pairs in strangers]
+    found += [sources.allowed(pairs, world).with_columns(nothing) for pairs in loose]
     return pl.concat(found).group_by(list(PAIR)).agg(pl.col("pagerank_micro").max())
 
 
@@ -218,5 +250,6 @@ friends: Product[FriendsSettings] = Product(
     inputs=INPUTS,
     config=FriendsSettings,
     compute=compute,
+    previous=("friend_model",),
     is_carriable=True,
 )

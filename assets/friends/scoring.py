@@ -8,13 +8,16 @@ here: who is eligible, who is shown.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 
 from assets.friends.config import (
     FEATURES,
+    LEARNED,
     MICRO,
     OUTSIDE_BASE,
     OUTSIDE_RANGE,
@@ -24,6 +27,9 @@ from assets.friends.config import (
     VARIANTS,
 )
 from assets.friends.graph import Ints, People
+
+if TYPE_CHECKING:
+    from assets.friends.training import Model
 
 
 def base_score() -> pl.Expr:
@@ -61,27 +67,33 @@ def same_country(pairs: pl.DataFrame, who: People) -> pl.Series:
     return pl.Series("is_same_country", (mine == theirs) & (mine >= 0))
 
 
-def friend_model() -> pl.DataFrame:
-    """`friend_model`: one row per variant, weights in the order of the features."""
-    rows: Sequence[tuple[str, list[int]]] = [
-        (v.name, [1, v.weights.context, v.weights.interaction, v.weights.pagerank]) for v in VARIANTS
-    ]
-    frame = pl.DataFrame(
+def friend_model(model: Model, signals: Sequence[str], losses: Sequence[str]) -> pl.DataFrame:
+    """`friend_model`: one row per variant.
+
+    Of fixed weights: the features and their weights, in one order. Of a trained ranker: the signals
+    and each one's share of what the trees gained, parts per million. ``evaluation``: JSON of
+    the figures on validation, the reason for the choice, and what fell below the last accepted run.
+    """
+    told = json.dumps({"reason": model.reason, "losses": list(losses), **model.evaluation}, sort_keys=True)
+    fixed = {v.name: [1, v.weights.context, v.weights.interaction, v.weights.pagerank] for v in VARIANTS}
+    forest = model.forest
+    rows = [
         {
-            "variant": [name for name, _ in rows],
-            "ranker": [RANKER] * len(rows),
-            "is_learned": [False] * len(rows),
-            "features": [list(FEATURES)] * len(rows),
-            "weights": [weights for _, weights in rows],
-            "positive_count": [None] * len(rows),
-            "evaluation": [None] * len(rows),
-        },
-        schema={
-            "variant": pl.String, "ranker": pl.String, "is_learned": pl.Boolean, "features": pl.List(pl.String),
-            "weights": pl.List(pl.Int64), "positive_count": pl.Int64, "evaluation": pl.String,
-        },
-    )  # fmt: skip
-    return frame.sort("variant")
+            "variant": name,
+            "ranker": RANKER if forest is None else LEARNED,
+            "is_learned": forest is not None,
+            "features": list(FEATURES if forest is None else signals),
+            "weights": weights if forest is None else forest.gain.tolist(),
+            "positive_count": model.positive_count if model.evaluation else None,
+            "evaluation": told,
+        }
+        for name, weights in sorted(fixed.items())
+    ]
+    schema: dict[str, pl.DataType | type[pl.DataType]] = {
+        "variant": pl.String, "ranker": pl.String, "is_learned": pl.Boolean, "features": pl.List(pl.String),
+        "weights": pl.List(pl.Int64), "positive_count": pl.Int64, "evaluation": pl.String,
+    }  # fmt: skip
+    return pl.DataFrame(rows, schema=schema)
 
 
 def arm_numbers(names: Sequence[str]) -> pl.Series:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from assets.friends import kernels
 from assets.friends.config import (
     CANDIDATE_DEPTH,
+    CONTEXT_KINDS,
     GROUP_KINDS,
     GROUP_SIZE_LIMIT,
     MICRO,
@@ -27,7 +28,7 @@ from assets.friends.config import (
     WALK_WIDTH,
 )
 from assets.friends.engine import Engine
-from assets.friends.filters import Filtered
+from assets.friends.filters import Filtered, passing
 from assets.friends.graph import PAIR, Flags, Index, Ints, People, Rows, log_weights
 
 
@@ -58,6 +59,10 @@ class Groups:
     """The bit of a kind that may be a reason (`GROUP_KINDS`), 0 for places."""
     weight: Ints
     """Rarity ``floor(10^6 / ln size)``; 0 above `GROUP_SIZE_LIMIT` members."""
+    kind_number: Ints
+    """The place of a group's kind in `CONTEXT_KINDS`."""
+    own_weight: Ints
+    """Per entry of ``of_person``: ``floor(1000 ln(1 + weight of the membership))``."""
 
 
 def groups_of(groups: pl.LazyFrame, memberships: pl.LazyFrame, who: People, as_of: datetime) -> Groups:
@@ -68,16 +73,24 @@ def groups_of(groups: pl.LazyFrame, memberships: pl.LazyFrame, who: People, as_o
     held = (
         who.locate(memberships.filter((pl.col("joined_at") < as_of) & lasting), person="user_id")
         .join(number, left_on="group_id", right_on="id", how="inner")
-        .select("person", "group")
+        .group_by("person", "group")
+        .agg(pl.col("weight").max())
+        .sort("person", "group")
         .collect()
     )
     person, group = held["person"].to_numpy(), held["group"].to_numpy()
+    own_weight = np.floor(1000 * np.log1p(held["weight"].fill_null(1).cast(pl.Float64).clip(0).to_numpy())).astype(
+        np.int64
+    )
     members = Rows.of(group, person, there.height, who.size)
     sizes = members.sizes
     weight = np.where(sizes <= GROUP_SIZE_LIMIT, log_weights(sizes), 0)
     bits = {kind: 1 << i for i, kind in enumerate(GROUP_KINDS)}
     kind = np.asarray([bits.get(k, 0) for k in there["kind"].to_list()], dtype=np.int64)
-    return Groups(there["id"].to_numpy(), Rows.of(person, group, who.size, there.height), members, kind, weight)
+    number_of = {kind: i for i, kind in enumerate(CONTEXT_KINDS)}
+    numbers = np.asarray([number_of.get(k, 0) for k in there["kind"].to_list()], dtype=np.int64)
+    of_person = Rows.of(person, group, who.size, there.height)
+    return Groups(there["id"].to_numpy(), of_person, members, kind, weight, numbers, own_weight)
 
 
 def friends_of_friends(world: World, viewers: Index, k: int, depth: Ints, engine: Engine) -> tuple[pl.DataFrame, Ints]:
@@ -96,9 +109,15 @@ def friends_of_friends(world: World, viewers: Index, k: int, depth: Ints, engine
     return frame, eligible
 
 
-def co_membership(world: World, viewers: Index, engine: Engine) -> pl.DataFrame:
+def two_steps(world: World, viewers: Index, weight: Ints, depth: Ints, engine: Engine) -> pl.DataFrame:
+    """The best friends of friends under any weight per common friend: ``viewer, candidate, weight``."""
+    pairs, values, _ = _expand(world, viewers, world.friends, world.friends, weight, 0, depth, engine)
+    return _frame(pairs).with_columns(pl.Series("weight", np.ascontiguousarray(values[:, 0])))
+
+
+def co_membership(world: World, viewers: Index, engine: Engine, width: int = SOURCE_WIDTH) -> pl.DataFrame:
     """People in the viewer's groups, the rarest groups first: ``viewer, candidate``."""
-    depth = np.full(world.who.size, SOURCE_WIDTH, dtype=np.int64)
+    depth = np.full(world.who.size, width, dtype=np.int64)
     groups = world.groups
     pairs, _, _ = _expand(world, viewers, groups.of_person, groups.members, groups.weight, 0, depth, engine)
     return _frame(pairs)
@@ -127,6 +146,12 @@ def interaction(counts: pl.DataFrame, is_short: Flags) -> pl.DataFrame:
     """People with whom the viewer dealt lately, of viewers that are short: ``viewer, candidate``."""
     short = pl.DataFrame({"viewer": np.flatnonzero(is_short).astype(np.int32)}, schema={"viewer": pl.Int32})
     return counts.join(short, on="viewer", how="semi").select(list(PAIR))
+
+
+def allowed(pairs: pl.DataFrame, world: World) -> pl.DataFrame:
+    """The pairs that are neither friends nor one person, and that no filter removes."""
+    passed = passing(pairs, world.who, world.filtered).filter(pl.col("viewer") != pl.col("candidate"))
+    return passed.join(world.friends.pairs(), on=list(PAIR), how="anti")
 
 
 def _expand(

@@ -15,6 +15,7 @@ from assets.friends.engine import Engine
 from assets.friends.graph import log_weights
 from quality.contract import judge
 from quality.registry import REGISTRY
+from store.settings import FriendsSettings
 from tests.support.friends import run, world
 
 
@@ -24,7 +25,8 @@ def test_friends_of_friends_on_a_public_graph_equal_brute_force(name: str) -> No
     if found is None:
         pytest.skip("the public worlds are not beside the project")
     frames, as_of = found
-    result = run(frames, as_of=as_of, engine=Engine(threads=2, buckets=3))
+    config = FriendsSettings(ranker="fixed_weights")
+    result = run(frames, config, as_of=as_of, engine=Engine(threads=2, buckets=3))
     for table, made in result.tables.items():
         assert judge(REGISTRY[table], made) == []
 

@@ -1,0 +1,169 @@
+"""The ranker is trained in the run itself (02, 2.3): friendships are held out, and found again.
+
+By time where friendship times say something (the last fifth), else four stable hash hold-outs of a
+tenth each. One part in five of the viewers judges the ranker against Adamic-Adar and is not learned
+from; where there is too little to learn from, or nothing is gained, there is no model.
+Does not belong here: signals, trees, the fixed weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from assets.friends import boosting, evaluation, interactions, signals, sources
+from assets.friends.config import (
+    HASH_HOLD_OUTS,
+    HASH_PARTS,
+    HELD_OUT_PERCENT,
+    LEARNED_SALT,
+    LEAST_POSITIVES,
+    TRAINING_ROWS,
+    TRAINING_VIEWERS,
+    VALIDATION_PARTS,
+)
+from assets.friends.engine import Engine
+from assets.friends.graph import PAIR, Flags, Ints, Rows, stable_hash
+from assets.friends.signals import Scene
+from assets.friends.sources import World
+
+Frames = Mapping[str, pl.LazyFrame]
+DEPTH_OF_METRICS = evaluation.TOP
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trained ranker, or why there is none."""
+
+    forest: boosting.Forest | None
+    reason: str
+    positive_count: int
+    evaluation: Mapping[str, Any]
+    """Validation figures: of the ranker and of Adamic-Adar on the same viewers."""
+
+
+@dataclass(frozen=True)
+class HoldOut:
+    """A graph with friendships taken out, and those friendships both ways."""
+
+    scene: Scene
+    held: pl.DataFrame
+
+
+def train(scene: Scene, frames: Frames, sources_on: tuple[str, ...], engine: Engine) -> Model:
+    """Hold out, learn, judge; the same for any order of rows, any threads and buckets."""
+    parts = [_examples(held, number, sources_on, engine) for number, held in enumerate(hold_outs(scene, frames))]
+    if not parts:
+        return Model(None, "no friendships to learn from", 0, {})
+    table = [np.concatenate(columns) for columns in zip(*(part[0] for part in parts), strict=True)]
+    is_positive, judge, row_hash = (np.concatenate([part[i] for part in parts]) for i in (1, 2, 3))
+    positives = int(is_positive.sum())
+    if positives < LEAST_POSITIVES:
+        return Model(None, f"{positives} friendships to learn from, {LEAST_POSITIVES} are needed", positives, {})
+    learn = ~judge
+    limit = max(TRAINING_ROWS - int((is_positive & learn).sum()), 1)
+    waiting = np.sort(row_hash[learn & ~is_positive])
+    if waiting.size > limit:
+        learn &= is_positive | (row_hash < waiting[limit])
+    forest = boosting.fit([column[learn] for column in table], is_positive[learn], row_hash[learn])
+    figures = _validate(parts, forest)
+    mine, theirs = figures["learned"], figures["adamic_adar"]
+    better = all(mine[name] > theirs[name] for name in ("recall_at_20", "map_at_20"))
+    reason = "better than Adamic-Adar on validation" if better else "not better than Adamic-Adar on validation"
+    return Model(forest if better else None, reason, positives, figures)
+
+
+def hold_outs(scene: Scene, frames: Frames) -> Iterator[HoldOut]:
+    """One hold-out by time, or several by hash."""
+    world = scene.world
+    pairs = world.friends.pairs().with_columns(pl.Series("since", scene.since))
+    once = pairs.filter(pl.col("viewer") < pl.col("candidate"))
+    if once.height < 2:
+        return
+    if scene.is_timed:
+        yield _by_time(scene, frames, once)
+        return
+    ids = world.who.ids
+    mixed = ids[once["viewer"].to_numpy()] * np.int64(1_000_003) + ids[once["candidate"].to_numpy()]
+    part = stable_hash(mixed, LEARNED_SALT) % np.uint64(HASH_PARTS)
+    for number in range(HASH_HOLD_OUTS):
+        is_held = part == np.uint64(number)
+        yield HoldOut(_without(scene, once, is_held), _both_ways(once.filter(pl.Series(is_held))))
+
+
+def _by_time(scene: Scene, frames: Frames, once: pl.DataFrame) -> HoldOut:
+    world, since = scene.world, once["since"].to_numpy()
+    cut = int(np.sort(since)[once.height - max(once.height * HELD_OUT_PERCENT // 100, 1)])
+    at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=cut)
+    who = world.who
+    there = scene.joined < cut
+    past = replace(who, is_private=who.is_private | ~there, is_viewer=who.is_viewer & there)
+    groups = sources.groups_of(frames["staged_groups"], frames["staged_memberships"], who, at)
+    dealt = interactions.counts(interactions.events(frames, who, at))
+    before = replace(scene, world=replace(world, who=past, groups=groups), dealt=dealt, at=cut,
+                     seen=np.where(scene.seen < cut, scene.seen, 0))  # fmt: skip
+    is_held = since >= cut
+    return HoldOut(_without(before, once, is_held), _both_ways(once.filter(pl.Series(is_held))))
+
+
+def _both_ways(once: pl.DataFrame) -> pl.DataFrame:
+    turned = once.select(pl.col("candidate").alias("viewer"), pl.col("viewer").alias("candidate"))
+    return pl.concat([once.select(list(PAIR)), turned]).sort(list(PAIR))
+
+
+def _without(scene: Scene, once: pl.DataFrame, is_held: Flags) -> Scene:
+    """The scene without the held-out friendships."""
+    left = once.filter(pl.Series(~is_held))
+    a, b, since = left["viewer"].to_numpy(), left["candidate"].to_numpy(), left["since"].to_numpy()
+    size = scene.world.who.size
+    rows, columns = np.concatenate([a, b]), np.concatenate([b, a])
+    order = np.lexsort((columns, rows))
+    friends = Rows.of(rows, columns, size, size)
+    world: World = replace(scene.world, friends=friends)
+    return replace(scene, world=world, since=np.concatenate([since, since])[order])
+
+
+def _examples(
+    held: HoldOut, number: int, sources_on: tuple[str, ...], engine: Engine
+) -> tuple[list[Ints], Flags, Flags, Any, pl.DataFrame, pl.DataFrame]:
+    """Signals, whether found again, whether it judges, a stable hash per row; the pool, and what was held out."""
+    scene = held.scene
+    who = scene.world.who
+    known = np.unique(held.held["viewer"].to_numpy())
+    known = known[who.is_viewer[known] & (scene.world.friends.sizes[known] > 0)].astype(np.int32)
+    order = np.lexsort((known, stable_hash(who.ids[known], f"{LEARNED_SALT} {number}")))
+    viewers = np.sort(known[order[:TRAINING_VIEWERS]])
+    near = signals.near_of(scene.world, viewers, engine)
+    pairs = signals.pool(scene, viewers, near, sources_on, engine)
+    marked = pairs.join(held.held.with_columns(is_positive=pl.lit(value=True)), on=list(PAIR), how="left",
+                        maintain_order="left")  # fmt: skip
+    is_positive = marked["is_positive"].fill_null(value=False).to_numpy()
+    v, c = pairs["viewer"].to_numpy(), pairs["candidate"].to_numpy()
+    judge = stable_hash(who.ids[v], "judge") % np.uint64(VALIDATION_PARTS) == 0
+    row_hash = stable_hash(who.ids[v] * np.int64(1_000_003) + who.ids[c], f"row {number}")
+    table = signals.columns(scene, pairs, engine) if pairs.height else [np.zeros(0, np.int64)] * len(signals.SIGNALS)
+    truth = held.held.join(pl.DataFrame({"viewer": viewers}, schema={"viewer": pl.Int32}), on="viewer", how="semi")
+    return table, is_positive, judge, row_hash, pairs, truth
+
+
+def _validate(parts: list[Any], forest: boosting.Forest) -> dict[str, Any]:
+    """Ranker and Adamic-Adar over the judging viewers of all hold-outs."""
+    found: dict[str, list[pl.DataFrame]] = {"learned": [], "adamic_adar": []}
+    truths = []
+    column = signals.SIGNALS.index("adamic_adar_micro")
+    for number, (table, _, judge, _, pairs, truth) in enumerate(parts):
+        judging = pairs.filter(pl.Series(judge)).select(list(PAIR))
+        score = forest.score([c[judge] for c in table]) if judging.height else np.zeros(0, np.int64)
+        # One viewer is judged once per hold-out: numbers of different hold-outs are kept apart.
+        apart = pl.col("viewer") * HASH_PARTS + number
+        for name, values in (("learned", score), ("adamic_adar", table[column][judge])):
+            top = evaluation.ranked(judging.with_columns(pl.Series("score", values)).filter(pl.col("score") > 0))
+            found[name].append(top.with_columns(apart))
+        truths.append(truth.join(judging.select("viewer").unique(), on="viewer", how="semi").with_columns(apart))
+    truth = pl.concat(truths)
+    return {name: evaluation.figures(evaluation.by_viewer(pl.concat(lists), truth)) for name, lists in found.items()}

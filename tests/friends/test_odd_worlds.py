@@ -1,0 +1,38 @@
+"""Odd worlds of the learned ranker and of the fixed weights: nobody is lost, nothing falls over."""
+
+from __future__ import annotations
+
+import pytest
+
+from quality.contract import judge
+from quality.registry import REGISTRY
+from store.settings import FriendsSettings
+from tests.friends.test_learned import circles
+from tests.support.friends import friendships, run, shown, users
+
+
+@pytest.mark.parametrize("ranker", ["learned", "fixed_weights"])
+def test_a_hub_a_hermit_an_isolated_pair_and_who_blocked_everybody_have_right_lists(ranker: str) -> None:
+    rows = circles()
+    hub, hermit, one, other, blocker = 1000, 1001, 1002, 1003, 1004
+    crowd = range(2000, 7000)
+    rows["staged_users"] += users(hub, hermit, one, other, blocker, *crowd)
+    rows["staged_friendships"] += friendships(*[(hub, c) for c in crowd], (one, other), (one, other), (one, one))
+    everybody = [u["id"] for u in rows["staged_users"] if u["id"] != blocker]
+    rows["staged_blocks"] += [{"blocker_id": blocker, "blocked_id": i} for i in everybody]
+    result = run(rows, FriendsSettings(k=10, ranker=ranker))  # type: ignore[arg-type]
+    for name, made in result.tables.items():
+        assert judge(REGISTRY[name], made) == []
+    assert shown(result, blocker) == []
+    assert [len(shown(result, v)) for v in (hub, hermit, one, 1, 2000)] == [10] * 5
+    assert not set(shown(result, hub)) & {*crowd, hub}
+    assert other not in shown(result, one) and one not in shown(result, one)
+    assert blocker not in set(result.tables["friend_recommendations"]["candidate_id"])
+
+
+def test_a_learned_score_is_never_below_what_popularity_gives() -> None:
+    table = run(circles(), FriendsSettings(k=60)).tables["friend_recommendations"]
+    only_popular = table["sources"].list.join(",") == "popular"
+    assert only_popular.any()
+    assert table.filter(only_popular)["score"].max() <= 900
+    assert table.filter(~only_popular)["score"].max() <= 10**6
