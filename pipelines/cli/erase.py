@@ -24,8 +24,9 @@ def erase(
 ) -> None:
     """Remove a person from snapshots, rejects, products and generations now.
 
-    A generation without them is published. The app's database is never changed: delete them there, or write to its `erasure_requests`, so that the
-    next snapshot does not bring them back. Without this command the same happens by itself within
+    A generation without them is published. The app's database is never changed: delete them there, or write
+    to its `erasure_requests`, so that the next snapshot does not bring them back. Without this command the
+    same happens by itself within
     `FLOWFORGE_RETENTION__ERASURE_DAYS` of the request. What stays: `erasure_requests`, the erasure set and
     the ids of ledger rows.
     """
