@@ -33,7 +33,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "erase": ("erase:erase", "Remove a person from snapshots, rejects, products and generations now."),
     "doctor": (
         "doctor:doctor",
-        "Look at Python, packages, disk, clock, time zones, the source, its role, grants and columns.",
+        "Look at Python, packages, disk, time zones, the source, its role, grants, columns.",
     ),
     "docs": ("docs:docs", "Generate the reference pages from their sources."),
 }

@@ -21,7 +21,7 @@ MARKS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "failed": ("✗", "
 
 
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False) -> None:
-    """Look at Python, packages, disk, clock, time zones, the source, its role, grants and columns.
+    """Look at Python, packages, disk, time zones, the source, its role, grants, columns.
 
     Exit code 0: everything a run needs is there (warnings may remain). 1: something is not, and what to do
     is said beside it. A home without a source yet is looked at without one.
