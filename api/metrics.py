@@ -14,9 +14,8 @@ from typing import Annotated, Any, Final
 from fastapi import Query, Request, Response
 
 from api.conditional import JSON, answer, negotiated, origin_of
-from api.parameters import CurrencyParameters, GrainParameters, MetricParameters
+from api.parameters import MetricParameters
 from api.periods import local_day, period
-from api.problems import invalid_parameter
 from api.runtime import generation_of
 from store.payloads import (
     METRICS,
@@ -49,32 +48,31 @@ ROWS: Final[dict[Metric, type[Payload]]] = {
     "revenue": RevenueRow,
     "plans": PlanRow,
 }
-GRAINS: Final[dict[Metric, tuple[str, ...]]] = {"growth": ("day", "week", "month"), "retention": ("week", "month")}
 
 
-async def growth(request: Request, query: Annotated[GrainParameters, Query()]) -> Response:
+async def growth(request: Request, query: Annotated[MetricParameters, Query()]) -> Response:
     """New, retained, resurrected and churned users by period and segment."""
-    return _metric(request, "growth", query, {"grain": query.grain})
+    return _metric(request, "growth", query)
 
 
-async def retention(request: Request, query: Annotated[GrainParameters, Query()]) -> Response:
+async def retention(request: Request, query: Annotated[MetricParameters, Query()]) -> Response:
     """Cohorts and how many of them came back, by age."""
-    return _metric(request, "retention", query, {"grain": query.grain})
+    return _metric(request, "retention", query)
 
 
 async def engagement(request: Request, query: Annotated[MetricParameters, Query()]) -> Response:
     """Daily, weekly and monthly active users and how often they come."""
-    return _metric(request, "engagement", query, {})
+    return _metric(request, "engagement", query)
 
 
-async def revenue(request: Request, query: Annotated[CurrencyParameters, Query()]) -> Response:
+async def revenue(request: Request, query: Annotated[MetricParameters, Query()]) -> Response:
     """The ARR waterfall by month, currency and plan, with net and gross retention in parts per million."""
-    return _metric(request, "revenue", query, {"currency": query.currency})
+    return _metric(request, "revenue", query)
 
 
-async def plans(request: Request, query: Annotated[CurrencyParameters, Query()]) -> Response:
+async def plans(request: Request, query: Annotated[MetricParameters, Query()]) -> Response:
     """Subscriptions and ARR by day, plan and currency."""
-    return _metric(request, "plans", query, {"currency": query.currency})
+    return _metric(request, "plans", query)
 
 
 HANDLERS: Final[dict[Metric, Callable[..., Awaitable[Response]]]] = {
@@ -86,17 +84,15 @@ HANDLERS: Final[dict[Metric, Callable[..., Awaitable[Response]]]] = {
 }
 
 
-def _metric(request: Request, metric: Metric, query: MetricParameters, equal: dict[str, str | None]) -> Response:
+def _metric(request: Request, metric: Metric, query: MetricParameters) -> Response:
     media_type = negotiated(request, JSON, CSV)
-    grain = equal.get("grain")
-    if grain is not None and grain not in GRAINS[metric]:
-        raise invalid_parameter("grain", f"use one of {', '.join(GRAINS[metric])}")
     generation = generation_of(request)
     stored, dataset = _stored(generation, metric), generation.dataset("metrics")
     origin = origin_of(generation, dataset)
     time_zone = stored["reporting_time_zone"]
     span = period(query.from_, query.to, local_day((dataset or generation).as_of, time_zone), DEFAULT_DAYS, MAX_DAYS)
-    wanted = {name: value for name, value in equal.items() if value is not None}
+    asked = {"grain": query.grain, "currency": query.currency}
+    wanted = {name: value for name, value in asked.items() if value is not None and name in ROWS[metric].model_fields}
     rows = [
         row
         for row in stored["data"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from datetime import date
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
@@ -81,18 +81,12 @@ class MetricParameters(Parameters):
 
     from_: Annotated[Day | None, Field(alias="from", description="First day; default: 365 days before `to`.")] = None
     to: Annotated[Day | None, Field(description="Day after the last; default: the day of `as_of`.")] = None
-
-
-class GrainParameters(MetricParameters):
-    """Of metrics that exist for several grains."""
-
-    grain: Annotated[str | None, Field(description="Only rows of this grain: day, week or month.")] = None
-
-
-class CurrencyParameters(MetricParameters):
-    """Of metrics that are kept per currency."""
-
-    currency: Annotated[str | None, Field(pattern=r"^[A-Z]{3}$", description="Only rows of this currency.")] = None
+    grain: Annotated[
+        Literal["day", "week", "month"] | None, Field(description="Only rows of this grain, where rows have one.")
+    ] = None
+    currency: Annotated[
+        str | None, Field(pattern=r"^[A-Z]{3}$", description="Only rows of this currency, where rows have one.")
+    ] = None
 
 
 class V1FeedParameters(Parameters):

@@ -62,14 +62,15 @@ def execute(
     snapshot: Manifest,
     contracts: Mapping[str, Contract],
     verdict: Callable[[Mapping[str, pl.DataFrame]], Mapping[str, list[Failure]]] | None = None,
+    verdict_inputs: tuple[str, ...] = (),
     refusal: Callable[[Lake, Manifest], str | None] | None = None,
 ) -> Execution:
     """Compute ``product`` for ``snapshot``, or reuse it when the same one stands and verifies; then judge it.
 
-    ``verdict`` adds failures per table beyond the contracts (reconciliations); ``refusal`` looks at the
-    lake first and may say why the snapshot is not good enough (:class:`InputsRefused`). Nothing is accepted
-    here. Raises what ``compute`` raises, :class:`store.manifest.CorruptFile` for a damaged input and
-    :class:`OutOfOrder` for a snapshot older than the product's state.
+    ``verdict`` adds failures per table beyond the contracts (reconciliations) and sees ``verdict_inputs``
+    too; ``refusal`` looks at the lake first and may say why the snapshot is not good enough. Nothing is
+    accepted here. Raises what ``compute`` raises, :class:`InputsRefused`, :class:`OutOfOrder` for a snapshot
+    older than the product's state, and :class:`store.manifest.CorruptFile` for a damaged file.
     """
     plan = _plan(product, config, lake, snapshot, contracts)
     if refusal is not None and (reason := refusal(lake, snapshot)):
@@ -83,7 +84,8 @@ def execute(
     frames = {name: table.scan().collect() for name, table in standing.items()}
     failures = {name: judge(contracts[name], frame) for name, frame in frames.items()}
     if verdict is not None and not any(failures.values()):
-        for name, more in verdict(frames).items():
+        beside = {name: plan.inputs[name].scan().collect() for name in verdict_inputs}
+        for name, more in verdict({**frames, **beside}).items():
             failures[name] = [*failures[name], *more]
     return Execution(
         tables=standing,
@@ -116,8 +118,11 @@ def _plan(
                 "rebuild history with `flowforge replay` into another home"
             )
     previous: dict[str, StoredTable] = {}
-    for table in product.previous:
-        previous.update(lake.newest_accepted([table], before=snapshot.id) or {})
+    for group in dict.fromkeys(contracts[table].group for table in product.previous):
+        # Looked up as a whole, so that one run never reads two previous products of one group.
+        whole = [name for name, contract in contracts.items() if contract.group == group]
+        found = lake.newest_accepted(whole, before=snapshot.id) or {}
+        previous |= {table: found[table] for table in product.previous if table in found}
     entries = tuple(t.input_entry for t in (*inputs.values(), *previous.values()))
     product_id = f"{snapshot.id}-{fingerprint_of(entries, config.config_hash(), code_version_of(product.name))}"
     return _Plan(product_id, entries, inputs, previous)

@@ -15,6 +15,7 @@ import polars as pl
 
 from assets.execution import Execution, execute
 from assets.frame import ConfigT, Product, StageCount
+from assets.versions import code_version_of
 from quality.contract import Contract, Failure
 from store.failpoints import hit
 from store.lake import Lake, StoredTable
@@ -30,6 +31,7 @@ with warnings.catch_warnings():
         start_offset=-1, end_offset=-1, allow_nonexistent_upstream_partitions=True
     )
 
+ONE_BY_ONE = dg.BackfillPolicy.multi_run(1)
 Refusal = Callable[[Lake, Manifest], str | None]
 Verdict = Callable[[Mapping[str, pl.DataFrame]], Mapping[str, list[Failure]]]
 
@@ -55,6 +57,7 @@ def product_assets(
     contracts: Mapping[str, Contract],
     partitions: dg.HourlyPartitionsDefinition,
     verdict: Verdict | None = None,
+    verdict_inputs: tuple[str, ...] = (),
     refusal: Refusal | None = None,
 ) -> dg.AssetsDefinition:
     """The Dagster multi-asset of ``product``, with one ``contract_holds`` check per table."""
@@ -66,7 +69,9 @@ def product_assets(
         for table in product.tables
     ]
 
-    @dg.multi_asset(name=product.name, specs=specs, check_specs=checks, partitions_def=partitions)
+    @dg.multi_asset(
+        name=product.name, specs=specs, check_specs=checks, partitions_def=partitions, backfill_policy=ONE_BY_ONE
+    )
     def materialize(
         context: dg.AssetExecutionContext, lake: dg.ResourceParam[Lake], settings: dg.ResourceParam[Settings]
     ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
@@ -79,6 +84,7 @@ def product_assets(
                 snapshot=snapshot,
                 contracts=contracts,
                 verdict=verdict,
+                verdict_inputs=verdict_inputs,
                 refusal=refusal,
             )
         except Exception as error:
@@ -99,7 +105,7 @@ def product_assets(
 
 def _spec(product: Product[ConfigT], table: str, contract: Contract) -> dg.AssetSpec:
     deps: list[dg.AssetDep] = [dg.AssetDep(name) for name in product.inputs]
-    if table in product.previous:
+    if any(name in product.tables for name in product.previous):
         deps.append(dg.AssetDep(table, partition_mapping=PREVIOUS_WINDOW))
     deps += [
         dg.AssetDep(name, partition_mapping=PREVIOUS_WINDOW) for name in product.previous if name not in product.tables
@@ -108,6 +114,7 @@ def _spec(product: Product[ConfigT], table: str, contract: Contract) -> dg.Asset
         table,
         deps=deps,
         group_name=product.name,
+        code_version=code_version_of(product.name),
         description=(contract.model.__doc__ or table).strip().splitlines()[0],
         metadata={"dagster/column_schema": column_schema(contract)},
     )

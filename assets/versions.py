@@ -15,7 +15,10 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 ALSO: dict[str, tuple[str, ...]] = {
-    "published": ("store/datasets.py", "store/payloads", "store/serving", "assets/friends"),
+    "staged": ("quality/rejects.py",),
+    "digests": ("assets/local_time.py",),
+    "premium": ("assets/local_time.py",),
+    "published": ("quality/truths.py", "store/datasets.py", "store/payloads", "store/serving", "assets/friends"),
 }
 """Sources outside its folder that decide a product's bytes."""
 
@@ -26,9 +29,10 @@ def code_version_of(product: str) -> str:
     roots = [ROOT / "assets" / product, *(ROOT / path for path in ALSO.get(product, ()))]
     inside = [p for root in roots for p in (root.rglob("*") if root.is_dir() else [root])]
     sources = [p for p in inside if p.is_file() and "__pycache__" not in p.parts]
-    sources += [ROOT / "assets" / "frame.py", ROOT / "quality" / "contract.py"]
+    sources += [ROOT / "assets" / "frame.py", ROOT / "quality" / "contract.py", ROOT / "quality" / "types.py"]
     sources += [p for p in (ROOT / "quality").glob("*.py") if p.stem == product]
-    digest = hashlib.sha256()
+    # Zone rules decide instants, so another tzdata is another code.
+    digest = hashlib.sha256(f"tzdata {version('tzdata')}".encode())
     for path in sorted(sources):
         digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return f"{version('flowforge')}+{digest.hexdigest()[:8]}"

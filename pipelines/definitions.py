@@ -14,16 +14,15 @@ from assets.published.defs import published_assets
 from assets.snapshot.defs import snapshot_assets
 from assets.staged.defs import staged_assets
 from pipelines.jobs import JOBS
-from pipelines.partitions import hourly, key_of
+from pipelines.partitions import key_of, partitions_of
 from pipelines.schedules import schedules
-from store.home import schedule_start
 from store.lake import Lake
 from store.settings import Settings, load_settings
 
 
 def build_defs(settings: Settings) -> dg.Definitions:
     """Every asset, check, job, schedule and resource, for the home and configuration of ``settings``."""
-    partitions = hourly(schedule_start(settings.home, settings.schedule.start))
+    partitions = partitions_of(settings)
     return dg.Definitions(
         assets=[
             snapshot_assets(partitions, partial(key_of, partitions)),

@@ -15,6 +15,7 @@ from typing import Any
 import click
 from pydantic import BaseModel
 
+from pipelines.schema_page import schema_page
 from quality.contract import Contract
 from quality.registry import REGISTRY
 from store.settings import Settings
@@ -122,5 +123,6 @@ def pages(root: Any) -> dict[Path, str]:
         DOCS / "settings.md": settings_page(),
         DOCS / "commands.md": commands_page(root),
         DOCS / "data-dictionary.md": data_dictionary_page(),
+        DOCS / "schema.md": schema_page(HEAD),
         DOCS / "openapi.json": openapi_page(),
     }

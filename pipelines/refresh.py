@@ -21,12 +21,15 @@ from dagster import DagsterEvent, DagsterEventType
 from assets.factory import SNAPSHOT_TAG
 from assets.published.defs import ACCEPT_DRIFT_TAG
 from pipelines.definitions import build_defs
+from pipelines.housekeeping import keep_house
 from pipelines.instance import open_instance
 from pipelines.jobs import HOURLY_GROUPS
-from pipelines.partitions import hourly, key_of
-from store.home import read_home, schedule_start
+from pipelines.partitions import key_of, partitions_of
+from store.home import read_home
 from store.lake import Lake
 from store.settings import Settings
+from store.source import source_url
+from store.worlds import remember, world_of
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
@@ -93,7 +96,9 @@ def refresh(
     Raises :class:`RunRefused` when there is no such snapshot or another run is going on.
     """
     lake = Lake(settings.home)
-    partitions = hourly(schedule_start(settings.home, settings.schedule.start))
+    if as_of is None:
+        remember_world(settings)
+    partitions = partitions_of(settings)
     tags: dict[str, str] = {ACCEPT_DRIFT_TAG: "true"} if accept_drift else {}
     selection: list[dg.AssetKey] | None = None
     definitions = build_defs(settings)
@@ -113,7 +118,16 @@ def refresh(
         key = key_of(partitions, record.as_of if record else datetime.now(UTC))
     with only_run(settings.home), open_instance(settings.home) as instance:
         lake.sweep()
-        return _execute(job, instance, key, tags, selection, listener)
+        done = _execute(job, instance, key, tags, selection, listener)
+        if done.is_success:
+            keep_house(settings, instance)
+        return done
+
+
+def remember_world(settings: Settings) -> None:
+    """Keep beside the home which world its database holds: that decides ``as_of`` and the partitions."""
+    if (world := world_of(source_url(settings, "reader"))) is not None:
+        remember(settings.home, world)
 
 
 def _execute(

@@ -117,11 +117,20 @@ def row_rules(table: str, contract: Contract, as_of: datetime) -> list[Rule]:
         rules.append(Rule("is at least 1", "weight", pl.col("weight") < 1))
     rules += [Rule("is not negative", column, pl.col(column) < 0, is_money) for column in _NOT_NEGATIVE.get(table, ())]
     for name, dtype in contract.schema.items():
-        if dtype == pl.String:
+        if dtype == pl.String and (table, name) not in ENUMS:  # a label is judged as one of its enum's
             rules.append(Rule("is text without NUL", name, pl.col(name).str.contains("\x00", literal=True), is_money))
             rules.append(
                 Rule(f"has at most {TEXT_LIMIT} characters", name, pl.col(name).str.len_chars() > TEXT_LIMIT, is_money)
             )
+    rules += [
+        Rule("is not negative", name, pl.col(name) < 0, is_money)
+        for name, dtype in contract.schema.items()
+        if dtype == pl.Int64 and (name == "id" or name.endswith("_id"))
+    ]
+    if "currency" in contract.schema:
+        rules.append(
+            Rule("is three capital letters", "currency", ~pl.col("currency").str.contains(r"^[A-Z]{3}$"), True)
+        )
     limit = as_of + timedelta(days=1)
     rules += [
         Rule("is not more than a day after the moment of reading", column, pl.col(column) > limit, is_money)

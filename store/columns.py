@@ -6,6 +6,7 @@ Does not belong here: the models themselves (``store.models``), reading (``store
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import polars as pl
@@ -37,9 +38,12 @@ def exported_columns(table: sa.Table) -> list[sa.Column[object]]:
     return [column for column in table.columns if (table.name, column.name) not in PRIVATE_COLUMNS]
 
 
-def select_list(table: sa.Table) -> str:
-    """The SELECT list: enums, jsonb and char as text, because ADBC has no reader for them."""
-    return ", ".join(_expression(column) for column in exported_columns(table))
+def select_list(table: sa.Table, cast: Collection[str] = ()) -> str:
+    """The SELECT list: char as text, because its padding is not part of the value.
+
+    ``cast`` names columns whose type in the source is wider than the model's (``store.catalog``).
+    """
+    return ", ".join(_expression(column, is_cast=column.name in cast) for column in exported_columns(table))
 
 
 def relation(table: sa.Table) -> str:
@@ -50,7 +54,7 @@ def relation(table: sa.Table) -> str:
 def key_order(table: sa.Table) -> str:
     """ORDER BY terms of the primary key; text by its bytes, whatever the database's collation."""
     return ", ".join(
-        f'"{column.name}"' + (' COLLATE "C"' if isinstance(column.type, sa.Text) else "")
+        f'"{column.name}"' + ('::text COLLATE "C"' if isinstance(column.type, sa.String) else "")
         for column in table.primary_key.columns
     )
 
@@ -88,8 +92,13 @@ def catalog_type(column: sa.Column[object]) -> str:
     return {"char(2)": "character(2)", "char(3)": "character(3)"}.get(named, named)
 
 
-def _expression(column: sa.Column[object]) -> str:
-    cast = "::text" if isinstance(column.type, (sa.Enum, sa.CHAR, postgresql.JSONB)) else ""
+def _expression(column: sa.Column[object], *, is_cast: bool) -> str:
+    if isinstance(column.type, (sa.Enum, postgresql.JSONB)):
+        cast = ""  # the driver reads labels and documents as text, in half the server's time
+    elif isinstance(column.type, sa.CHAR):
+        cast = "::text"  # without the padding
+    else:
+        cast = f"::{catalog_type(column)}" if is_cast else ""
     return f'"{column.name}"{cast} AS "{column.name}"' if cast else f'"{column.name}"'
 
 

@@ -177,6 +177,8 @@ class EmbeddedPostgres:
     def _ensure_roles_and_databases(self) -> None:
         passwords = self._passwords()
         with psycopg.connect(_libpq(self.url("postgres", "superuser")), autocommit=True) as connection:
+            if connection.execute("SELECT pg_is_in_recovery()").fetchone() == (True,):
+                return  # a standby has what its primary has
             roles = {name for (name,) in connection.execute("SELECT rolname FROM pg_roles")}
             databases = {name for (name,) in connection.execute("SELECT datname FROM pg_database")}
             for role, attributes in ((OWNER, "LOGIN CREATEDB"), (READER, "LOGIN")):

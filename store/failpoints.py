@@ -7,14 +7,22 @@ what the places mean.
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import time
 from typing import Final
 
+log = logging.getLogger("flowforge.failpoints")
 PRODUCTS: Final = ("friends", "feed", "digests", "premium")
 FAILPOINTS: Final = frozenset(
     {
+        "snapshots.locked",
+        "snapshots.exported",
+        "snapshots.reading",
+        "snapshots.read",
+        "snapshots.written",
+        "snapshots.renamed",
         "snapshots.taken",
         "staged.computed",
         "staged.accepted",
@@ -44,7 +52,8 @@ def hit(name: str) -> None:
     """Do what ``FLOWFORGE_FAILPOINT`` asks of this place: nothing, unless a test named it.
 
     ``kill`` is SIGKILL to this process, ``raise`` raises :class:`FailpointHit`, ``sleep`` holds it so that
-    the test can look or kill from outside. Raises ``ValueError`` for names and actions that do not exist.
+    the test can look or kill from outside, until it takes the variable back. Raises ``ValueError`` for
+    names and actions that do not exist.
     """
     if name not in FAILPOINTS:
         raise ValueError(f"{name!r} is not a registered failpoint")
@@ -60,4 +69,7 @@ def hit(name: str) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
     if action == "raise":
         raise FailpointHit(f"failpoint {name}")
-    time.sleep(SLEEP_SECONDS)
+    log.warning("failpoint %s: held", name)
+    deadline = time.monotonic() + SLEEP_SECONDS
+    while time.monotonic() < deadline and os.environ.get("FLOWFORGE_FAILPOINT") == wanted:
+        time.sleep(0.02)

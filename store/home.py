@@ -6,7 +6,7 @@ that year. A home on a customer's server has no record: it is live.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
@@ -36,9 +36,3 @@ def read_home(home: Path) -> HomeRecord | None:
 def write_home(home: Path, record: HomeRecord) -> None:
     """Write the record atomically; call it when the world is loaded."""
     write_bytes_atomically(home / RECORD, record.model_dump_json().encode() + b"\n")
-
-
-def schedule_start(home: Path, default: datetime) -> datetime:
-    """First partition: 1 January of the year of the world's ``as_of``, else ``default`` (08.2)."""
-    record = read_home(home)
-    return datetime(record.as_of.year, 1, 1, tzinfo=UTC) if record else default

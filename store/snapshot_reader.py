@@ -25,12 +25,14 @@ import pyarrow.parquet as pq
 import sqlalchemy as sa
 
 from store.columns import arrow_schema, dictionary_columns, key_order, relation, select_list
+from store.failpoints import hit
+from store.instants import within_reach
 
 BLOCK_BYTES = 8192
 SPLIT_BYTES = 128 << 20
 """Heap bytes a part covers; a table up to this size is one part, ordered by its key."""
 ROW_GROUP_ROWS = 512 * 1024
-BUFFER_BYTES = 64 << 20
+BUFFER_BYTES = 32 << 20
 """Arrow bytes a worker holds at most before it writes a row group."""
 IMPORT_SECONDS = 60.0
 LOCK_NOT_AVAILABLE = "55P03"
@@ -41,6 +43,9 @@ SESSION = (
     # Rows in heap order and by one process: the same table gives the same bytes.
     "SET synchronize_seqscans = off",
     "SET max_parallel_workers_per_gather = 0",
+    # A policy that hides rows from the role is an error, not a smaller snapshot.
+    "SET row_security = off",
+    "SET client_encoding = 'UTF8'",
 )
 
 Progress = Callable[[str, int], None]
@@ -60,6 +65,8 @@ class Part:
     heap_bytes: int
     first_block: int | None = None
     end_block: int | None = None
+    cast: frozenset[str] = frozenset()
+    """Columns that are wider in the source and cast while reading."""
 
     @property
     def path(self) -> Path:
@@ -69,7 +76,7 @@ class Part:
     @property
     def query(self) -> str:
         """What the worker runs. A whole table comes in key order, a block range in heap order."""
-        select = f"SELECT {select_list(self.table)} FROM {relation(self.table)}"
+        select = f"SELECT {select_list(self.table, self.cast)} FROM {relation(self.table)}"
         if self.first_block is None:
             return f"{select} ORDER BY {key_order(self.table)}"
         bounds = [f"ctid >= '({self.first_block},0)'::tid"]
@@ -78,15 +85,17 @@ class Part:
         return f"{select} WHERE {' AND '.join(bounds)}"
 
 
-def parts_of(table: sa.Table, heap_bytes: int, split_bytes: int = SPLIT_BYTES) -> list[Part]:
+def parts_of(
+    table: sa.Table, heap_bytes: int, split_bytes: int = SPLIT_BYTES, cast: frozenset[str] = frozenset()
+) -> list[Part]:
     """Cut a table into parts; the last is open-ended, so that no row can lie behind it."""
     if heap_bytes <= split_bytes:
-        return [Part(table, 0, heap_bytes)]
+        return [Part(table, 0, heap_bytes, cast=cast)]
     step = max(split_bytes // BLOCK_BYTES, 1)
     starts = range(0, -(-heap_bytes // BLOCK_BYTES), step)
     return [
         Part(table, i, min(split_bytes, heap_bytes - start * BLOCK_BYTES), start,
-             start + step if start + step in starts else None)
+             start + step if start + step in starts else None, cast)
         for i, start in enumerate(starts)
     ]  # fmt: skip
 
@@ -119,11 +128,16 @@ class Readers:
         self._lock = threading.Lock()
         self._read: dict[str, int] = {}
         self._rows: dict[Part, int] = {}
+        self.cut_instants: Counter[str] = Counter()
+        """``table.column`` to the instants that were cut to what can be held (``store.instants``)."""
         self._open = ExitStack()
         self._cursors: list[Any] = []
         with self._open as opening:
             for _ in range(workers):
-                connection = opening.enter_context(adbc.connect(url, autocommit=True))
+                try:
+                    connection = opening.enter_context(adbc.connect(url, autocommit=True))
+                except adbc_driver_manager.Error as error:
+                    raise SnapshotError(f"a reader cannot connect: {_first_line(error)}") from error
                 self._cursors.append(opening.enter_context(connection.cursor()))
             self._open = opening.pop_all()
 
@@ -204,10 +218,12 @@ class Readers:
             raise SnapshotError(f"a reader cannot join the snapshot: {_first_line(error)}") from error
         barrier.wait(IMPORT_SECONDS)
         for part in _drain(tasks):
+            hit("snapshots.reading")
             try:
                 self._rows[part] = self._read_part(cursor, part, staging / part.path)
             except (adbc_driver_manager.Error, pa.ArrowException, OSError) as error:
-                raise SnapshotError(f"reading {part.path}: {_first_line(error)}") from error
+                told = f" (cast here: {', '.join(sorted(part.cast))})" if part.cast else ""
+                raise SnapshotError(f"reading {part.path}: {_first_line(error)}{told}") from error
 
     def _read_part(self, cursor: Any, part: Part, path: Path) -> int:
         schema = arrow_schema(part.table)
@@ -217,13 +233,18 @@ class Readers:
         with (
             cursor.fetch_record_batch() as batches,
             pq.ParquetWriter(
-                path, schema, compression="zstd", compression_level=1, use_dictionary=dictionaries
+                path,
+                schema,
+                compression="zstd",
+                compression_level=1,
+                use_dictionary=dictionaries,
+                write_statistics=False,  # every reader reads whole columns
             ) as writer,
         ):
             buffer: list[pa.RecordBatch] = []
             for batch in batches:
                 self._go_on()
-                buffer.append(pa.RecordBatch.from_arrays(batch.columns, schema=schema))
+                buffer.append(pa.RecordBatch.from_arrays(self._columns(part, batch, schema), schema=schema))
                 rows += batch.num_rows
                 self._report(part, batch.num_rows)
                 if sum(b.num_rows for b in buffer) >= ROW_GROUP_ROWS or sum(b.nbytes for b in buffer) >= BUFFER_BYTES:
@@ -231,6 +252,16 @@ class Readers:
                     buffer.clear()
             writer.write_table(pa.Table.from_batches(buffer, schema), ROW_GROUP_ROWS)
         return rows
+
+    def _columns(self, part: Part, batch: pa.RecordBatch, schema: pa.Schema) -> list[pa.Array[Any]]:
+        columns = [c.storage if isinstance(c, pa.ExtensionArray) else c for c in batch.columns]
+        for i, field in enumerate(schema):
+            if pa.types.is_timestamp(field.type):
+                columns[i], cut = within_reach(columns[i])
+                if cut:
+                    with self._lock:
+                        self.cut_instants[f"{part.table.name}.{field.name}"] += cut
+        return columns
 
     def _go_on(self) -> None:
         if self._stop.is_set():

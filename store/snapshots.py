@@ -6,6 +6,7 @@ belong here: how a part is read (``store.snapshot_reader``), what drift is (``st
 
 from __future__ import annotations
 
+import logging
 import shutil
 import time
 from dataclasses import dataclass
@@ -15,9 +16,11 @@ from typing import Any
 
 import psycopg
 import pyarrow.parquet as pq
+import sqlalchemy as sa
 
-from store.catalog import Difference, SchemaDrift, check_catalog
+from store.catalog import Catalog, Difference, SchemaDrift, check_catalog
 from store.columns import relation, table_schema_hash
+from store.failpoints import hit
 from store.files import staged_folder
 from store.lake import Lake
 from store.manifest import MANIFEST, Counts, Manifest, TableEntry, file_entry, snapshot_id_of, verify_files
@@ -27,7 +30,8 @@ from store.snapshot_reader import Part, Progress, Readers, SnapshotError, TableL
 from store.source import libpq_url
 from store.worlds import World, world_of
 
-CODE_VERSION = "1"
+CODE_VERSION = "2"
+log = logging.getLogger("flowforge.snapshot")
 LOCK_PAUSE_SECONDS = 0.05
 SPARE_BYTES = 64 << 20
 
@@ -36,7 +40,10 @@ SELECT clock_timestamp(), pg_export_snapshot(), pg_current_snapshot()::text,
        (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END)::text,
        (SELECT system_identifier FROM pg_control_system())::text
 """
-_SIZES = "SELECT pg_relation_size(%(name)s::regclass), pg_table_size(%(name)s::regclass)"
+_SIZES = """
+SELECT coalesce(sum(pg_relation_size(relid)), 0)::bigint, coalesce(sum(pg_table_size(relid)), 0)::bigint
+FROM (SELECT %(name)s::regclass AS relid UNION SELECT relid FROM pg_partition_tree(%(name)s::regclass)) AS t
+"""
 
 
 @dataclass(frozen=True)
@@ -74,13 +81,14 @@ def take_snapshot(
         SnapshotError: locks not had in time, no space, deadline, a reader's failure.
         store.manifest.CorruptFile: the world's snapshot stands but a file of it is damaged.
     """
-    world = world or world_of(url)
-    if world is not None and (standing := _standing(lake, world)) is not None:
-        return standing
     try:
+        world = world or world_of(url)
+        if world is not None and (standing := _standing(lake, world)) is not None:
+            return standing
         return _take(libpq_url(url), lake, settings, world, progress)
-    except psycopg.Error as error:
-        raise SnapshotError(f"the source failed: {str(error).strip()}") from error
+    except (psycopg.Error, sa.exc.DBAPIError) as error:
+        said = error.orig if isinstance(error, sa.exc.DBAPIError) else error
+        raise SnapshotError(f"the source failed: {str(said).strip()}") from error
 
 
 def _take(url: str, lake: Lake, settings: SnapshotSettings, world: World | None, progress: Progress | None) -> Manifest:
@@ -92,13 +100,17 @@ def _take(url: str, lake: Lake, settings: SnapshotSettings, world: World | None,
     ):
         _lock_all(coordinator, readers, settings.lock_timeout_seconds, deadline)
         # On a connection of its own, under the locks: a query here would fix the snapshot before its export.
-        ignored = check_catalog(helper)
+        hit("snapshots.locked")
+        catalog = check_catalog(helper)
+        _warn(catalog)
         exported = _export(coordinator)
+        hit("snapshots.exported")
         as_of = world.as_of.astimezone(UTC) if world is not None else exported.at
         final = lake.snapshots_dir / snapshot_id_of(as_of)
-        parts = _parts(coordinator, lake)
+        parts = _parts(coordinator, lake, catalog)
         with staged_folder(final) as staging:
             rows = readers.read(exported.name, parts, staging)
+            hit("snapshots.read")
             coordinator.execute("COMMIT")
             manifest = Manifest.model_validate(
                 {
@@ -115,11 +127,15 @@ def _take(url: str, lake: Lake, settings: SnapshotSettings, world: World | None,
                     "system_identifier": exported.system_identifier,
                     "pg_current_snapshot": exported.pg_current_snapshot,
                     "lsn": exported.lsn,
-                    "ignored_columns": ignored,
+                    "ignored_columns": list(catalog.ignored),
+                    "widened_columns": catalog.widened,
+                    "cut_instants": dict(sorted(readers.cut_instants.items())),
                     "world": None if world is None else {"name": world.name, "sha256": world.content_sha256},
                 }
             )
             (staging / MANIFEST).write_bytes(manifest.to_bytes())
+            hit("snapshots.written")
+    hit("snapshots.renamed")
     return manifest
 
 
@@ -184,7 +200,14 @@ def _export(coordinator: psycopg.Connection[Any]) -> Exported:
     return Exported(at.astimezone(UTC), *rest)
 
 
-def _parts(coordinator: psycopg.Connection[Any], lake: Lake) -> list[Part]:
+def _warn(catalog: Catalog) -> None:
+    for column in catalog.ignored:
+        log.warning("%s is not a column of the agreed schema: it is not copied", column)
+    for column, found in catalog.widened.items():
+        log.warning("%s is %s in the source, wider than agreed: it is cast", column, found)
+
+
+def _parts(coordinator: psycopg.Connection[Any], lake: Lake, catalog: Catalog) -> list[Part]:
     """Every table's parts, after the lake was found to have room for them."""
     parts: list[Part] = []
     needed = SPARE_BYTES
@@ -192,7 +215,8 @@ def _parts(coordinator: psycopg.Connection[Any], lake: Lake) -> list[Part]:
         row = coordinator.execute(_SIZES, {"name": relation(table)}).fetchone()
         heap_bytes, table_bytes = row or (0, 0)
         needed += table_bytes
-        parts += parts_of(table, heap_bytes)
+        cast = frozenset(column for owner, column in catalog.casts if owner == table.name)
+        parts += parts_of(table, heap_bytes, cast=cast)
     lake.snapshots_dir.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(lake.snapshots_dir).free
     if free < needed:

@@ -61,6 +61,8 @@ def columns_of(path: Path, table: Table) -> list[str]:
     unknown = [name for name in names if name not in table.columns]
     if unknown:
         raise WorldError(f"{path.name}: {table.name} has no column {', '.join(unknown)}")
+    if not names:
+        raise WorldError(f"{path.name}: the file has no columns; {table.name} has {', '.join(table.columns.keys())}")
     return names
 
 

@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from store.files import sha256_of
+from store.home import HomeRecord, read_home, write_home
 from store.manifest import canonical_json
 from store.models import SCHEMA, TABLES
 from store.source import PLATFORM_SCHEMA, migrate_within, require_ours, transaction
@@ -119,6 +120,14 @@ def world_of(engine_or_url: sa.Engine | str) -> World | None:
         columns = (column for column in WORLD.columns if column.name != "loaded_at")
         found = connection.execute(sa.select(*columns)).mappings().first()
     return None if found is None else World(**found)
+
+
+def remember(home: Path, world: World, origin: str | None = None) -> None:
+    """Keep beside a home which world it holds; ``origin`` says what was asked for (else what stood, or its name)."""
+    record = read_home(home)
+    if origin is None and record is not None and (record.world, record.as_of) == (world.name, world.as_of):
+        return
+    write_home(home, HomeRecord(world=world.name, as_of=world.as_of, origin=origin or f"loaded:{world.name}"))
 
 
 def _empty(connection: sa.Connection, *, replace: bool) -> None:

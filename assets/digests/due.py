@@ -10,8 +10,8 @@ from datetime import date, datetime, time, timedelta
 
 import polars as pl
 
-from assets.digests.local_time import date_exists, local_instants, nominal_instant
 from assets.digests.streams import STREAM
+from assets.local_time import date_exists, local_instants, nominal_instant
 from store.settings import DigestsSettings
 
 _CALENDAR = ["kind", "zone", "local_time", "week_day"]

@@ -12,13 +12,13 @@ from assets.digests.due import occurrences
 from assets.digests.forgetting import forget
 from assets.digests.items import candidates
 from assets.digests.letters import written
-from assets.digests.local_time import TZDATA_VERSION
 from assets.digests.settling import Settled, settle
 from assets.digests.state import carried_history, next_delivered, next_history, next_streams, not_erased
 from assets.digests.status import REASONS, may_need_items
 from assets.digests.streams import Streams, present_users, streams
 from assets.digests.windows import with_deliver_after
 from assets.frame import Inputs, Product, Result, StageCount
+from assets.local_time import TZDATA_VERSION
 from quality.contract import Contract
 from quality.digests import DIGESTS
 from store.settings import DigestsSettings

@@ -16,9 +16,9 @@ from babel import Locale
 from babel.dates import format_date, format_skeleton, format_time
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from assets.digests.local_time import wall_clock
 from assets.digests.phrases import Language
 from assets.digests.sentences import NAME_LENGTH, Told, clean, excerpt, sentence, subject
+from assets.local_time import wall_clock
 
 _TEMPLATES = Environment(
     loader=PackageLoader("assets.digests"),

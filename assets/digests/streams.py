@@ -11,8 +11,8 @@ from datetime import datetime
 
 import polars as pl
 
-from assets.digests.local_time import known_zone
 from assets.frame import StageCount
+from assets.local_time import known_zone
 
 STREAM = ["user_id", "kind", "channel"]
 KINDS = ("daily", "weekdays", "weekly")

@@ -10,7 +10,7 @@ from datetime import datetime, time, timedelta
 
 import polars as pl
 
-from assets.digests.local_time import nominal_instant, wall_clock
+from assets.local_time import nominal_instant, wall_clock
 
 _DAY = timedelta(days=1)
 

@@ -7,11 +7,15 @@ caps.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import polars as pl
 
-from assets.feed.visibility import Scene, visible
+from assets.feed.compressed import Weighed, numbers
+from assets.feed.kernels import Flags, Longs, Numbers, best_three, grouped
+from assets.feed.visibility import Pairs, Scene, is_in_circle, is_visible
 from assets.feed.window import Ground
 
 SAMPLE_ACTORS = 3
@@ -24,18 +28,74 @@ def item_id(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()[:16]
 
 
+def item_ids(keys: list[str]) -> pl.Series:
+    """``item_id`` of every key."""
+    return pl.Series("item_id", [item_id(key) for key in keys], dtype=pl.String)
+
+
 @dataclass(frozen=True)
 class Deck:
     """The cards of one mode that any activity of the window may fall on, numbered in ``item_id`` order.
 
-    ``cards``: ``card, item_id, verb, object_type, object_id`` (the object null where a card has many).
-    ``acts``: ``act, card, joined_card, post_act, is_alone`` of the window's activities; ``joined_card``
-    and ``post_act`` are set where a reshare joins its post's card if that post is eligible;
-    ``is_alone`` where no other activity can fall on the card.
+    ``cards``: ``item_id, verb, object_type, object_id`` (the object null where a card has many), row
+    ``i`` is card number ``i``. The arrays hold one entry per activity, -1 where there is none:
+    ``card``; ``joined_card`` and ``post_act``, set where a reshare joins its post's card if that
+    post is eligible; ``is_alone`` where no other activity can fall on the card.
     """
 
     cards: pl.DataFrame
-    acts: pl.DataFrame
+    card: Numbers
+    joined_card: Numbers
+    post_act: Numbers
+    is_alone: Flags
+
+
+@dataclass(frozen=True)
+class Cards:
+    """Cards of viewers, all of one viewer together, and who acted on them.
+
+    ``lead`` is the newest activity, then the smallest id, which is the smallest number; ``first`` the
+    oldest. ``latest[actors_start[i]:actors_start[i + 1]]`` are the newest activities of card ``i``'s actors.
+    """
+
+    viewer: Numbers
+    card: Numbers
+    lead: Numbers
+    first: Numbers
+    actors_start: Longs
+    latest: Numbers
+
+    @property
+    def count(self) -> int:
+        """How many cards there are."""
+        return int(self.viewer.size)
+
+    @property
+    def actor_count(self) -> Longs:
+        """Exact distinct eligible actors of each card."""
+        return np.diff(self.actors_start)
+
+    def take(self, rows: Longs) -> Cards:
+        """These cards, in this order."""
+        sizes = self.actor_count[rows]
+        start = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(sizes)])
+        within = np.arange(start[-1]) - np.repeat(start[:-1], sizes)
+        latest = self.latest[np.repeat(self.actors_start[:-1][rows], sizes) + within]
+        return Cards(self.viewer[rows], self.card[rows], self.lead[rows], self.first[rows], start, latest)
+
+    @classmethod
+    def concat(cls, parts: Sequence[Cards]) -> Cards:
+        """Several, one after another."""
+        sizes = np.concatenate([cards.actor_count for cards in parts])
+        start = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(sizes)])
+        return cls(
+            np.concatenate([cards.viewer for cards in parts]),
+            np.concatenate([cards.card for cards in parts]),
+            np.concatenate([cards.lead for cards in parts]),
+            np.concatenate([cards.first for cards in parts]),
+            start,
+            np.concatenate([cards.latest for cards in parts]),
+        )
 
 
 def _own_key() -> pl.Expr:
@@ -53,7 +113,7 @@ def ranked_deck(ground: Ground, actor_ids: pl.Series) -> Deck:
     )
     is_joiner = (pl.col("verb") == "reshare") & (pl.col("object_type") == "post")
     keyed = (
-        window.with_columns(actor_id=actor_ids.gather(window["actor"]))
+        window.with_columns(actor_id=actor_ids.gather(ground.actor[: ground.in_window]))
         .join(posts, on=["object_type", "object_id"], how="left", maintain_order="left")
         .select(
             "act", "verb", "object_type", "object_id",
@@ -73,107 +133,62 @@ def ranked_deck(ground: Ground, actor_ids: pl.Series) -> Deck:
     joined = keyed.filter(pl.col("joined_key").is_not_null()).select(
         pl.col("joined_key").alias("key"), pl.lit("post").alias("verb"), "object_type", "object_id"
     )
-    return _deck(pl.concat([own, joined]), keyed)
+    return _deck(pl.concat([own, joined]), keyed, ground)
 
 
 def chronological_deck(ground: Ground) -> Deck:
     """Every post, comment and reshare is its own item."""
     window = ground.acts.head(ground.in_window).filter(pl.col("verb").is_in(CHRONOLOGICAL_VERBS))
-    ids = pl.Series("item_id", [item_id(f"activity|{id_}") for id_ in window["id"].to_list()], dtype=pl.String)
-    numbered = (
-        window.select("act", "verb", "object_type", "object_id", ids).sort("item_id", "act").with_row_index("card")
-    )
-    nobody = pl.lit(None, dtype=pl.UInt32)
-    acts = numbered.select(
-        "act", "card", nobody.alias("joined_card"), nobody.alias("post_act"), pl.lit(value=True).alias("is_alone")
-    )
-    return Deck(numbered.select("card", "item_id", "verb", "object_type", "object_id"), acts)
+    ids = item_ids([f"activity|{id_}" for id_ in window["id"].to_list()])
+    numbered = window.select("act", "verb", "object_type", "object_id", ids).sort("item_id", "act")
+    card, nothing = (np.full(ground.count, -1, dtype=np.int32) for _ in range(2))
+    card[numbered["act"].to_numpy()] = np.arange(numbered.height, dtype=np.int32)
+    cards = numbered.select("item_id", "verb", "object_type", "object_id")
+    return Deck(cards, card, nothing, nothing, np.ones(ground.count, dtype=np.bool_))
 
 
-def _deck(cards: pl.DataFrame, keyed: pl.DataFrame) -> Deck:
+def _deck(cards: pl.DataFrame, keyed: pl.DataFrame, ground: Ground) -> Deck:
     distinct = cards.unique("key")
-    ids = pl.Series("item_id", list(map(item_id, distinct["key"].to_list())), dtype=pl.String)
+    ids = item_ids(distinct["key"].to_list())
     numbered = distinct.with_columns(ids).sort("item_id", "key").with_row_index("card")
-    numbers = numbered.select("key", "card")
-    acts = keyed.join(numbers, on="key", how="left", maintain_order="left").join(
-        numbers.rename({"key": "joined_key", "card": "joined_card"}), on="joined_key", how="left", maintain_order="left"
+    keys = numbered.select("key", "card")
+    acts = keyed.join(keys, on="key", how="left", maintain_order="left").join(
+        keys.rename({"key": "joined_key", "card": "joined_card"}), on="joined_key", how="left", maintain_order="left"
     )
-    is_alone = (
-        acts["card"].is_unique() & acts["joined_card"].is_null() & ~acts["card"].is_in(acts["joined_card"].implode())
+    members = np.bincount(pl.concat([acts["card"], acts["joined_card"].drop_nulls()]).to_numpy())
+    is_alone = (members[acts["card"].to_numpy()] == 1) & acts["joined_card"].is_null().to_numpy()
+    old = ground.count - ground.in_window
+    card, joined_card, post_act = (
+        np.concatenate([numbers(acts[name]), np.full(old, -1, dtype=np.int32)])
+        for name in ("card", "joined_card", "post_act")
     )
-    return Deck(numbered.drop("key"), acts.select("act", "card", "joined_card", "post_act", is_alone.alias("is_alone")))
+    return Deck(
+        numbered.drop("key", "card"), card, joined_card, post_act, np.concatenate([is_alone, np.zeros(old, np.bool_)])
+    )
 
 
-def deal(pairs: pl.DataFrame, acts: pl.DataFrame, scene: Scene, circle: pl.DataFrame) -> pl.DataFrame:
-    """``viewer, act, card, is_alone`` of eligible ``pairs``; a reshare joins the post's card if the post is eligible.
+def deal(pairs: Pairs, deck: Deck, is_needed: Flags, scene: Scene) -> tuple[Pairs, Numbers]:
+    """The ``pairs`` that the mode has a card for (``is_needed``), and the card of each.
 
-    ``acts`` are a deck's, or those of them that are needed; ``circle`` holds ``viewer, other``:
-    whose posts may be eligible for the viewer at all.
+    A reshare joins the post's card if the post is eligible, whatever its age.
     """
-    dealt = pairs.join(acts, on="act")
-    reshares = dealt.filter(pl.col("post_act").is_not_null())
-    plain = dealt.filter(pl.col("post_act").is_null()).select("viewer", "act", "card", "is_alone")
-    if reshares.is_empty():
-        return plain
-    posts = reshares.select("viewer", pl.col("post_act").alias("act")).unique()
-    in_circle = posts.with_columns(other=scene.ground.of(posts["act"], "actor")).join(
-        circle, on=["viewer", "other"], how="semi"
-    )
-    eligible, _ = visible(in_circle.select("viewer", "act"), scene)
-    joined = reshares.join(
-        eligible.select("viewer", pl.col("act").alias("post_act"), pl.lit(value=True).alias("joins")),
-        on=["viewer", "post_act"],
-        how="left",
-    ).select(
-        "viewer",
-        "act",
-        pl.when(pl.col("joins")).then("joined_card").otherwise("card").alias("card"),
-        pl.lit(value=False).alias("is_alone"),
-    )
-    return pl.concat([plain, joined])
+    dealt = pairs.where(is_needed[pairs.act])
+    card = deck.card[dealt.act]
+    reshares = np.flatnonzero(deck.post_act[dealt.act] >= 0)
+    posts = Pairs(dealt.viewer[reshares], deck.post_act[dealt.act[reshares]])
+    joining = reshares[is_in_circle(posts, scene) & is_visible(posts, scene)]
+    card[joining] = deck.joined_card[dealt.act[joining]]
+    return dealt, card
 
 
-def group(dealt: pl.DataFrame, ground: Ground) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Cards and their actors.
-
-    Cards: ``viewer, card, lead, first, actor_count``: the lead activity is the newest, then the
-    smallest id, which is the smallest number. Actors: ``viewer, card, actor, latest`` (the actor's
-    newest activity) of the cards that more than one activity can make.
-    """
-    single = dealt.filter("is_alone").select(
-        "viewer",
-        "card",
-        pl.col("act").alias("lead"),
-        pl.col("act").alias("first"),
-        pl.lit(1, dtype=pl.Int64).alias("actor_count"),
-    )
-    shared = dealt.filter(~pl.col("is_alone"))
-    actors = (
-        shared.with_columns(actor=ground.of(shared["act"], "actor"))
-        .group_by("viewer", "card", "actor")
-        .agg(pl.col("act").min().alias("latest"), pl.col("act").max().alias("first"))
-    )
-    grouped = actors.group_by("viewer", "card").agg(
-        pl.col("latest").min().alias("lead"), pl.col("first").max(), pl.len().cast(pl.Int64).alias("actor_count")
-    )
-    return pl.concat([single, grouped]), actors.drop("first")
+def group(dealt: Pairs, card: Numbers, scene: Scene) -> Cards:
+    """The cards that eligible activities make."""
+    actors, people = scene.ground.actor, scene.relations.people.count
+    return Cards(*grouped(dealt.viewer, card, dealt.act, actors, people))
 
 
-def sample_actors(kept: pl.DataFrame, actors: pl.DataFrame, scene: Scene, affinity: pl.DataFrame) -> pl.DataFrame:
-    """``viewer, card, sample`` (ids) of kept cards: up to three by (affinity desc, latest desc, id asc).
-
-    ``affinity``: ``edge, n``. Cards of one actor need no order.
-    """
-    keys = kept.filter(pl.col("actor_count") > 1).select("viewer", "card")
-    wanted = actors.join(keys, on=["viewer", "card"], how="semi")
-    edges = wanted.with_columns(edge=scene.relations.people.pack(wanted["viewer"], wanted["actor"]))
-    known = edges.join(affinity, on="edge", how="left")
-    ordered = known.with_columns(
-        pl.col("n").fill_null(0), latest_us=scene.ground.of(known["latest"], "created_us")
-    ).sort(["viewer", "card", "n", "latest_us", "actor"], descending=[False, False, True, True, False])
-    ids = scene.relations.people.ids.gather(ordered["actor"]).alias("actor_id")
-    return (
-        ordered.with_columns(ids)
-        .group_by("viewer", "card", maintain_order=True)
-        .agg(pl.col("actor_id").head(SAMPLE_ACTORS).alias("sample"))
-    )
+def sample_actors(cards: Cards, scene: Scene, affinity: Weighed) -> tuple[Longs, Numbers]:
+    """Up to three actors (numbers) of each card by (affinity count desc, latest desc, id asc), compressed by card."""
+    actor = scene.ground.actor[cards.latest]
+    known = affinity.value(np.repeat(cards.viewer, cards.actor_count), actor)
+    return best_three(cards.actors_start, known, scene.ground.age[cards.latest], actor)

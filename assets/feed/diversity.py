@@ -2,34 +2,30 @@
 
 from __future__ import annotations
 
-import polars as pl
+import numpy as np
 
+from assets.feed.cards import Cards
+from assets.feed.kernels import Flags, Longs, rank_within
 from assets.feed.log2 import diversity_table
+from assets.feed.visibility import Scene
 
 
-def rank_per_actor(cards: pl.DataFrame) -> pl.DataFrame:
-    """Add ``i``: rank by (last_activity_at desc, item_id asc) among the lead actor's items of one viewer.
-
-    ``edge`` is viewer and lead actor, ``place`` the order by time and item_id (``selection.with_lead``).
-    """
-    ordered = cards.sort("edge", "place")
-    return ordered.with_columns(i=rank_within(ordered, "edge"))
+def place(cards: Cards, scene: Scene, deck_size: int) -> Longs:
+    """One integer per card that ascends by (last_activity_at desc, item_id asc); cards are numbered by item_id."""
+    return np.asarray(scene.ground.age[cards.lead] * deck_size + cards.card)
 
 
-def rank_within(ordered: pl.DataFrame, key: str) -> pl.Series:
-    """0, 1, 2 … within each run of equal ``key`` of a frame sorted by it."""
-    row = pl.int_range(pl.len(), dtype=pl.Int64)
-    is_first = (pl.col(key) != pl.col(key).shift(1)).fill_null(value=True)
-    start = pl.when(is_first).then(row).forward_fill()
-    return ordered.select((row - start).alias("i")).to_series()
+def rank_per_actor(cards: Cards, places: Longs, scene: Scene) -> Longs:
+    """Rank by (last_activity_at desc, item_id asc) among the lead actor's items of one viewer."""
+    return rank_within(cards.viewer, scene.ground.actor[cards.lead], places, scene.relations.people.count)
 
 
-def cut_per_actor(ranked: pl.DataFrame, max_per_actor: int) -> pl.DataFrame:
-    """Drop items with ``i >= max_per_actor``."""
-    return ranked.filter(pl.col("i") < max_per_actor)
+def is_below_cap(ranks: Longs, max_per_actor: int) -> Flags:
+    """Items with ``i >= max_per_actor`` are cut."""
+    return np.asarray(ranks < max_per_actor)
 
 
-def k_diversity(i: pl.Series, max_per_actor: int) -> pl.Series:
+def k_diversity(ranks: Longs, max_per_actor: int) -> Longs:
     """``floor(10**6 * log2(0.75 * 0.5**i + 0.25))`` of ranks below the cap."""
-    ranks = min(max_per_actor, int(i.max() or 0) + 1)  # type: ignore[arg-type]
-    return diversity_table(ranks).gather(i).alias("k_diversity")
+    size = min(max_per_actor, int(ranks.max(initial=0)) + 1)
+    return np.asarray(diversity_table(size).to_numpy()[ranks])

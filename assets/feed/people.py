@@ -1,7 +1,7 @@
 """Dense numbers for people, and the relations between them as of one instant (spec 00 law 7, 03.1).
 
-Lives here: who is friend of whom, who blocked, muted or belongs to what, each relation as one
-packed integer column so that a rule asks it by membership. Does not belong here: the rules.
+Lives here: who is friend of whom, who blocked, muted or belongs to what, each relation as
+compressed rows so that a rule asks it by membership. Does not belong here: the rules.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
+from assets.feed.compressed import Compressed, compress
 from assets.frame import StageCount
 
 SEEN_DAYS = 30
@@ -33,32 +34,24 @@ class People:
         """The numbers of ``ids`` (UInt32; null stays null)."""
         return self.ids.search_sorted(ids).cast(pl.UInt32).set(ids.is_null(), None)
 
-    def pack(self, viewers: pl.Series, others: pl.Series) -> pl.Series:
-        """One Int64 per pair of numbers; null where either is null."""
-        return viewers.cast(pl.Int64) * self.count + others.cast(pl.Int64)
-
 
 @dataclass(frozen=True)
 class Relations:
-    """The relations a rule may ask; pairs ``(viewer, other)`` as numbers, packed where only membership is asked."""
+    """The relations a rule may ask: row = a viewer's number, items = the numbers of others."""
 
     people: People
-    friends: pl.DataFrame
-    """``viewer, other``, both directions."""
-    friend_pairs: pl.Series
-    blocked: pl.DataFrame
-    """``viewer, other``, both directions, so that neither can be told from the other."""
-    muted: pl.DataFrame
-    muted_reshares: pl.DataFrame
+    friends: Compressed
+    """Both directions."""
+    blocked: Compressed
+    """Both directions, so that neither can be told from the other."""
+    muted: Compressed
+    muted_reshares: Compressed
     private_groups: pl.Series
-    members: pl.DataFrame
-    """``viewer, group_id`` of private groups."""
+    """Ids, ascending: group number ``i`` is ``private_groups[i]``."""
+    members: Compressed
+    """Items are numbers of private groups."""
     hides: pl.DataFrame
     """``viewer, object_type, object_id``."""
-
-    def are_friends(self, viewers: pl.Series, others: pl.Series) -> pl.Series:
-        """Which pairs are friends; false where one is null."""
-        return self.people.pack(viewers, others).is_in(self.friend_pairs.implode()).fill_null(value=False)
 
 
 def in_force(start: str, end: str, as_of: datetime) -> pl.Expr:
@@ -88,39 +81,44 @@ def number_people(frames: Mapping[str, pl.DataFrame]) -> People:
 
 def relate(frames: Mapping[str, pl.DataFrame], people: People, as_of: datetime) -> Relations:
     """The relations as of ``as_of``: restrictions as they stand, friendships and memberships in force."""
-    friends = _both_ways(
-        frames["staged_friendships"].filter(in_force("created_at", "ended_at", as_of)),
-        "user_a_id",
-        "user_b_id",
-        people,
-    ).filter(pl.col("viewer") != pl.col("other"))
+    standing = frames["staged_friendships"].filter(in_force("created_at", "ended_at", as_of))
     mutes = frames["staged_mutes"].filter(pl.col("expires_at").is_null() | (pl.col("expires_at") > as_of))
-    private = frames["staged_groups"].filter(pl.col("is_private"))["id"]
+    private = frames["staged_groups"].filter(pl.col("is_private"))["id"].sort()
     members = frames["staged_memberships"].filter(
         in_force("joined_at", "left_at", as_of) & pl.col("group_id").is_in(private.implode())
     )
     hides = frames["staged_feed_hides"]
     return Relations(
         people=people,
-        friends=friends,
-        friend_pairs=people.pack(friends["viewer"], friends["other"]).sort(),
-        blocked=_both_ways(frames["staged_blocks"], "blocker_id", "blocked_id", people),
-        muted=_one_way(mutes.filter(pl.col("scope") == "all"), "muter_id", "muted_id", people),
-        muted_reshares=_one_way(mutes.filter(pl.col("scope") == "reshares"), "muter_id", "muted_id", people),
+        friends=_both_ways(standing.filter(pl.col("user_a_id") != pl.col("user_b_id")), people),
+        blocked=_both_ways(frames["staged_blocks"].select("blocker_id", "blocked_id"), people),
+        muted=_one_way(mutes.filter(pl.col("scope") == "all").select("muter_id", "muted_id"), people),
+        muted_reshares=_one_way(mutes.filter(pl.col("scope") == "reshares").select("muter_id", "muted_id"), people),
         private_groups=private,
-        members=members.select(people.number(members["user_id"]).alias("viewer"), "group_id"),
+        members=compress(
+            pl.DataFrame(
+                [people.number(members["user_id"]), private.search_sorted(members["group_id"]).alias("group")]
+            ),
+            people.count,
+        ),
         hides=hides.select(people.number(hides["user_id"]).alias("viewer"), "object_type", "object_id"),
     )
 
 
-def _one_way(frame: pl.DataFrame, viewer: str, other: str, people: People) -> pl.DataFrame:
-    return pl.DataFrame(
-        [people.number(frame[viewer]).alias("viewer"), people.number(frame[other]).alias("other")]
-    ).unique()
+def _numbered(pairs: pl.DataFrame, people: People) -> pl.DataFrame:
+    """The first two columns as numbers ``viewer, other``."""
+    viewer, other = pairs.to_series(0), pairs.to_series(1)
+    return pl.DataFrame([people.number(viewer).alias("viewer"), people.number(other).alias("other")])
 
 
-def _both_ways(frame: pl.DataFrame, a: str, b: str, people: People) -> pl.DataFrame:
-    return pl.concat([_one_way(frame, a, b, people), _one_way(frame, b, a, people)]).unique()
+def _one_way(pairs: pl.DataFrame, people: People) -> Compressed:
+    return compress(_numbered(pairs, people), people.count)
+
+
+def _both_ways(pairs: pl.DataFrame, people: People) -> Compressed:
+    there = _numbered(pairs, people)
+    back = there.select(pl.col("other").alias("viewer"), pl.col("viewer").alias("other"))
+    return compress(pl.concat([there, back]), people.count)
 
 
 def active_users(users: pl.DataFrame, as_of: datetime) -> pl.DataFrame:

@@ -6,16 +6,22 @@ function in the sibling modules; the asset definitions are in ``defs``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 
+import numpy as np
 import polars as pl
 
 from assets.feed import cards, fill, people, rows, scoring, selection, tombstones, trim, window
 from assets.feed.cards import Deck
+from assets.feed.compressed import Compressed, numbers
 from assets.feed.counting import Tally
-from assets.feed.visibility import Scene, circle, pairs_of, visible
+from assets.feed.kernels import Flags, Numbers
+from assets.feed.rows import Shown, Words
+from assets.feed.scoring import Points
+from assets.feed.selection import Items
+from assets.feed.visibility import Pairs, Scene, circle, set_scene, visible
 from assets.frame import Inputs, Product, Result, StageCount
 from quality.feed import FEED
 from store.settings import FeedSettings
@@ -36,10 +42,16 @@ INPUTS: Mapping[str, tuple[str, ...]] = {
 }  # fmt: skip
 """The staged tables, and the columns of them that are read."""
 FEED_ITEMS, FEED_TOMBSTONES = FEED
-MAX_ITEMS = 1_000
-"""More than any mode's cap (settings: 500)."""
 BUCKET_PAIRS = 2_000_000
 """(viewer, activity) pairs looked at together; bounds memory, changes nothing else."""
+
+
+@dataclass(frozen=True)
+class Mode:
+    """The deck of a mode, and the activities of it that some viewer can get (``trim``)."""
+
+    deck: Deck
+    is_needed: Flags
 
 
 @dataclass(frozen=True)
@@ -48,15 +60,18 @@ class Stage:
 
     scene: Scene
     config: FeedSettings
-    ranked: Deck
-    ranked_acts: pl.DataFrame
-    """The activities of the ranked deck that some viewer can get (``trim``)."""
-    chronological: Deck
-    chronological_acts: pl.DataFrame
-    affinity: pl.DataFrame
-    seen: pl.DataFrame
-    window_acts: pl.DataFrame
-    fill_acts: pl.DataFrame
+    ranked: Mode
+    chronological: Mode
+    points: Points
+    words: Words
+    near_acts: Compressed
+    """By actor, the activities that some viewer can get."""
+    public: Flags
+    """Which people have a public profile."""
+    may_fill: Flags
+    """Which activities may be suggested, whatever their age."""
+    fill_acts: Compressed
+    """By actor, those of them that are inside the window."""
 
 
 def compute(inputs: Inputs[FeedSettings]) -> Result:
@@ -64,8 +79,9 @@ def compute(inputs: Inputs[FeedSettings]) -> Result:
     frames = {name: inputs.frames[name].select(columns).collect() for name, columns in INPUTS.items()}
     viewer_ids, viewers_count = people.viewers_of_feeds(frames["staged_users"], inputs.as_of)
     stage, counts = prepare(frames, inputs.config, inputs.as_of)
+    del frames
     tally = Tally()
-    viewers = stage.scene.relations.people.number(viewer_ids)
+    viewers = numbers(stage.scene.relations.people.number(viewer_ids))
     items = pl.concat([FEED_ITEMS.empty(), *(feeds_of(bucket, stage, tally) for bucket in _buckets(viewers, stage))])
     buried, buried_count = _tombstones(inputs, items, viewer_ids, stage)
     return Result(
@@ -84,132 +100,113 @@ def prepare(
     active = people.active_users(frames["staged_users"], as_of)
     there, there_count = window.present(frames["staged_activities"], as_of)
     resolved = window.resolve(there)
-    ground, ground_counts = window.lay_ground(resolved, active["id"], known, as_of, config.window_days)
-    ranked, chronological = cards.ranked_deck(ground, known.ids), cards.chronological_deck(ground)
-    is_plain = trim.plain_acts(ground, relations)
-    ranked_acts, chronological_acts = (
-        trim.needed(deck.acts, ground, is_plain, config.max_per_actor) for deck in (ranked, chronological)
+    ground, ground_counts = window.lay_ground(
+        resolved, active["id"], known, relations.private_groups, as_of, config.window_days
     )
-    wanted = pl.concat([ranked_acts["act"], chronological_acts["act"]]).unique()
-    window_acts = ground.acts.select("actor", "act").filter(pl.col("act").is_in(wanted.implode()))
-    beyond = {"beyond_max_per_actor": ground.in_window - window_acts.height}
+    scene = set_scene(ground, relations, config.reply_rule)
+    is_plain = trim.plain_acts(scene)
+    ranked, chronological = (
+        Mode(deck, trim.needed(deck, scene, is_plain, config.max_per_actor))
+        for deck in (cards.ranked_deck(ground, known.ids), cards.chronological_deck(ground))
+    )
+    near = ranked.is_needed | chronological.is_needed
+    public = fill.public_profiles(active, known)
+    may_fill = fill.may_fill(ground, public)
     stage = Stage(
-        scene=Scene(ground, relations, config.reply_rule),
+        scene=scene,
         config=config,
-        ranked=Deck(scoring.with_card_parts(ranked.cards, scoring.engagement(there, active["id"])), ranked.acts),
-        ranked_acts=ranked_acts,
+        ranked=ranked,
         chronological=chronological,
-        chronological_acts=chronological_acts,
-        affinity=scoring.affinity(resolved, known, as_of),
-        seen=rows.marks(frames["staged_feed_reads"], known, as_of),
-        window_acts=window_acts,
-        fill_acts=fill.fill_acts(ground, fill.public_profiles(active, known)).select("actor", "act"),
+        points=scoring.points(
+            ranked.deck,
+            ground,
+            scoring.engagement(there, active["id"]),
+            scoring.affinity(resolved, known, as_of),
+            config.half_life_hours,
+        ),
+        words=Words(
+            scene,
+            rows.catalogue([ranked.deck, chronological.deck]),
+            rows.marks(frames["staged_feed_reads"], known, as_of),
+        ),
+        near_acts=ground.by_actor(near, known.count),
+        public=public,
+        may_fill=may_fill,
+        fill_acts=ground.by_actor(may_fill & (np.arange(ground.count) < ground.in_window), known.count),
     )
-    needed_count = StageCount("needed", ground.in_window, window_acts.height, filtered=beyond)
-    return stage, (there_count, *ground_counts, needed_count)
+    needed = int(near.sum())
+    beyond = {"beyond_max_per_actor": ground.in_window - needed}
+    return stage, (there_count, *ground_counts, StageCount("needed", ground.in_window, needed, filtered=beyond))
 
 
-def feeds_of(viewers: pl.Series, stage: Stage, tally: Tally) -> pl.DataFrame:
+def feeds_of(viewers: Numbers, stage: Stage, tally: Tally) -> pl.DataFrame:
     """Rows of ``feed_items`` of some viewers (numbers); viewers do not depend on one another."""
-    near = circle(stage.scene.relations, viewers)
-    pairs = pairs_of(near, stage.window_acts)
+    pairs = circle(stage.scene.relations, viewers).pairs(stage.near_acts)
     eligible, removed = visible(pairs, stage.scene)
-    tally.add("eligible", pairs.height, eligible.height, removed)
-    ranked = _ranked(viewers, eligible, near, stage, tally)
+    tally.add("eligible", pairs.count, eligible.count, removed)
+    real = _ranked(eligible, stage, tally)
+    suggested = _suggested(viewers, real, stage, tally)
     chronological = _chronological(eligible, stage, tally)
-    return _in_key_order(stage, chronological, ranked)
-
-
-def _in_key_order(stage: Stage, chronological: pl.DataFrame, ranked: pl.DataFrame) -> pl.DataFrame:
-    """Rows of both modes by (viewer_id, mode, position), sorted on one packed integer."""
-    ground, known = stage.scene.ground, stage.scene.relations.people
-    unsorted = pl.concat(
-        [
-            rows.rows(chronological, "chronological", stage.chronological, ground, stage.seen, known),
-            rows.rows(ranked, "ranked", stage.ranked, ground, stage.seen, known),
-        ]
-    )
-    place = [
-        (items["viewer"].cast(pl.Int64) * 2 + mode) * MAX_ITEMS + items["position"]
-        for mode, items in enumerate((chronological, ranked))
+    shown = [
+        Shown(chronological, "chronological", stage.points.deck_size),
+        Shown(real, "ranked", 0),
+        Shown(suggested, "ranked", 0, is_suggested=True),
     ]
-    return unsorted[pl.concat(place).arg_sort()]
+    return rows.rows(shown, stage.words, stage.points.affinity)
 
 
-def _ranked(viewers: pl.Series, eligible: pl.DataFrame, near: pl.DataFrame, stage: Stage, tally: Tally) -> pl.DataFrame:
+def _ranked(eligible: Pairs, stage: Stage, tally: Tally) -> Items:
     scene, config = stage.scene, stage.config
-    dealt = cards.deal(eligible, stage.ranked_acts, scene, near)
-    grouped, actors = cards.group(dealt, scene.ground)
-    merged = {"other_mode": eligible.height - dealt.height, "grouped": dealt.height - grouped.height}
-    tally.add("ranked_cards", eligible.height, grouped.height, merged)
-    scored = selection.score(
-        selection.with_lead(grouped, stage.ranked, scene.ground, scene.relations.people),
-        stage.ranked,
-        stage.affinity,
-        config,
-    )
-    kept = selection.cut(selection.order_ranked(scored), config.max_ranked)
-    caps = {"max_per_actor": grouped.height - scored.height, "max_ranked": scored.height - kept.height}
-    tally.add("ranked_items", grouped.height, kept.height, caps)
-    sample = cards.sample_actors(kept, actors, scene, stage.affinity)
-    real = kept.join(sample, on=["viewer", "card"], how="left", maintain_order="left").with_columns(is_suggested=False)
-    suggested = _suggested(fill.short_feeds(viewers, kept, config.max_ranked), stage, tally)
-    return pl.concat([real, suggested.select(real.columns)])
+    dealt, card = cards.deal(eligible, stage.ranked.deck, stage.ranked.is_needed, scene)
+    grouped = cards.group(dealt, card, scene)
+    merged = {"other_mode": eligible.count - dealt.count, "grouped": dealt.count - grouped.count}
+    tally.add("ranked_cards", eligible.count, grouped.count, merged)
+    kept = selection.ranked(grouped, stage.points, scene, config.max_per_actor, config.max_ranked)
+    caps = {"max_per_actor": kept.capped, "max_ranked": grouped.count - kept.capped - kept.cards.count}
+    tally.add("ranked_items", grouped.count, kept.cards.count, caps)
+    return kept
 
 
-def _suggested(short: pl.DataFrame, stage: Stage, tally: Tally) -> pl.DataFrame:
-    """Suggested items after the real ones; ``short``: ``viewer, room``."""
-    scene, config = stage.scene, stage.config
-    acts = stage.fill_acts.filter(pl.col("act") < scene.ground.in_window)
-    edges = fill.at_distance_two(short["viewer"], acts["actor"].unique(), scene.relations)
-    pairs = pairs_of(edges, acts)
+def _suggested(viewers: Numbers, real: Items, stage: Stage, tally: Tally) -> Items:
+    """Suggested items, placed after the real ones of short feeds."""
+    scene, config, known = stage.scene, stage.config, stage.scene.relations.people
+    room = fill.room(viewers, real.cards.viewer, config.max_ranked, known.count)
+    edges = fill.at_distance_two(viewers[room > 0], stage.public, scene.relations)
+    pairs = edges.pairs(stage.fill_acts)
     eligible, removed = visible(pairs, scene)
-    grouped, _ = cards.group(cards.deal(eligible, stage.ranked.acts, scene, edges), scene.ground)
-    scored = selection.score(
-        selection.with_lead(grouped, stage.ranked, scene.ground, scene.relations.people),
-        stage.ranked,
-        stage.affinity,
-        config,
+    grouped = cards.group(eligible, stage.ranked.deck.card[eligible.act], scene)
+    placed = selection.ranked(grouped, stage.points, scene, config.max_per_actor, fill.FILL_TO)
+    room_of = np.zeros(known.count, dtype=np.int64)
+    room_of[viewers] = room
+    free = room_of[placed.cards.viewer]
+    kept = placed.take(np.flatnonzero(placed.position <= free))
+    caps = {"max_per_actor": placed.capped, "feed_is_full": grouped.count - placed.capped - kept.cards.count}
+    tally.add("suggested_items", pairs.count, kept.cards.count, {**removed, **caps})
+    filled = min(fill.FILL_TO, config.max_ranked) - room_of[kept.cards.viewer]
+    return replace(kept, position=kept.position + filled)
+
+
+def _chronological(eligible: Pairs, stage: Stage, tally: Tally) -> Items:
+    scene, config, mode = stage.scene, stage.config, stage.chronological
+    dealt, card = cards.deal(eligible, mode.deck, mode.is_needed, scene)
+    tally.add("chronological_cards", eligible.count, dealt.count, {"other_mode": eligible.count - dealt.count})
+    single = cards.group(dealt, card, scene)
+    kept = selection.chronological(
+        single, scene, mode.deck.cards.height, config.max_per_actor, config.max_chronological
     )
-    placed = selection.cut(selection.order_ranked(scored), fill.FILL_TO).join(short, on="viewer")
-    kept = placed.filter(pl.col("position") <= pl.col("room"))
-    before = min(fill.FILL_TO, config.max_ranked) - pl.col("room")
-    caps = {"max_per_actor": grouped.height - scored.height, "feed_is_full": scored.height - kept.height}
-    tally.add("suggested_items", pairs.height, kept.height, {**removed, **caps})
-    return kept.with_columns(
-        position=pl.col("position") + before,
-        sample=pl.lit(None, dtype=pl.List(pl.Int64)),
-        is_suggested=pl.lit(value=True),
-    )
+    caps = {"max_per_actor": kept.capped, "max_chronological": single.count - kept.capped - kept.cards.count}
+    tally.add("chronological_items", single.count, kept.cards.count, caps)
+    return kept
 
 
-def _chronological(eligible: pl.DataFrame, stage: Stage, tally: Tally) -> pl.DataFrame:
-    scene, config = stage.scene, stage.config
-    dealt = eligible.join(stage.chronological_acts, on="act").select("viewer", "act", "card", "is_alone")
-    tally.add("chronological_cards", eligible.height, dealt.height, {"other_mode": eligible.height - dealt.height})
-    single, _ = cards.group(dealt, scene.ground)
-    ordered = selection.order_chronological(
-        selection.with_lead(single, stage.chronological, scene.ground, scene.relations.people), config
-    )
-    kept = selection.cut(ordered, config.max_chronological)
-    caps = {"max_per_actor": single.height - ordered.height, "max_chronological": ordered.height - kept.height}
-    tally.add("chronological_items", single.height, kept.height, caps)
-    return kept.with_columns(sample=pl.lit(None, dtype=pl.List(pl.Int64)), is_suggested=pl.lit(value=False))
-
-
-def _buckets(viewers: pl.Series, stage: Stage) -> Iterator[pl.Series]:
+def _buckets(viewers: Numbers, stage: Stage) -> list[Numbers]:
     """Viewers in id order, cut so that a bucket has about ``BUCKET_PAIRS`` pairs."""
-    per_actor = stage.window_acts.group_by("actor").agg(pl.len().alias("pairs"))
-    sizes = (
-        circle(stage.scene.relations, viewers)
-        .join(per_actor, left_on="other", right_on="actor", how="left")
-        .group_by("viewer")
-        .agg(pl.col("pairs").sum())
-        .sort("viewer")
-        .with_columns(bucket=pl.col("pairs").cum_sum() // BUCKET_PAIRS)
-    )
-    for _, bucket in sizes.group_by("bucket", maintain_order=True):
-        yield bucket["viewer"]
+    near = circle(stage.scene.relations, viewers)
+    sizes = np.bincount(
+        near.viewer, weights=np.diff(stage.near_acts.start)[near.other], minlength=stage.scene.relations.people.count
+    )[viewers]
+    bucket = np.cumsum(sizes).astype(np.int64) // BUCKET_PAIRS
+    return [part for part in np.split(viewers, np.flatnonzero(np.diff(bucket)) + 1) if part.size]
 
 
 def _tombstones(
@@ -220,7 +217,7 @@ def _tombstones(
     told = inputs.previous["feed_tombstones"].collect()
     gone = tombstones.gone_items(before, now, viewer_ids)
     earlier = tombstones.still_told(told, now, viewer_ids, inputs.as_of)
-    buried = tombstones.bury(gone, earlier, stage.scene, stage.fill_acts["act"], inputs.as_of)
+    buried = tombstones.bury(gone, earlier, stage.scene, stage.may_fill, inputs.as_of)
     filtered = {
         "still_there_or_no_feed": before.height - gone.height,
         "back_expired_or_no_feed": told.height - earlier.height,

@@ -2,59 +2,113 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 
+import numpy as np
 import polars as pl
+import pyarrow as pa
 
-from assets.feed.cards import Deck
+from assets.feed.cards import Deck, sample_actors
+from assets.feed.compressed import Weighed
+from assets.feed.kernels import Flags, Longs, Numbers
 from assets.feed.people import People
-from assets.feed.window import Ground
+from assets.feed.selection import PARTS, Items, total
+from assets.feed.visibility import Scene
+
+MODES = ("chronological", "ranked")
+REASONS = ("own", "friend", "suggested")
+MAX_ITEMS = 1_000
+"""More than any mode's cap (settings: 500)."""
+NEVER = np.iinfo(np.int64).min
 
 
-def marks(reads: pl.DataFrame, people: People, as_of: datetime) -> pl.DataFrame:
-    """``viewer, seen_at`` of the reading marks before ``as_of`` of those who are anybody."""
+def marks(reads: pl.DataFrame, people: People, as_of: datetime) -> Longs:
+    """Of everybody (by number) the reading mark before ``as_of``, µs since 1970; ``NEVER`` without one."""
     there = reads.filter((pl.col("seen_at") < as_of) & pl.col("user_id").is_in(people.ids.implode()))
-    return there.select(people.number(there["user_id"]).alias("viewer"), "seen_at")
+    out = np.full(people.count, NEVER, dtype=np.int64)
+    out[people.number(there["user_id"]).to_numpy()] = there["seen_at"].to_physical().to_numpy()
+    return out
 
 
-def rows(
-    items: pl.DataFrame, mode: str, deck: Deck, ground: Ground, seen: pl.DataFrame, people: People
-) -> pl.DataFrame:
-    """Rows of ``feed_items``.
+def is_unseen(last_us: Longs, seen_us: Longs) -> Flags:
+    """Newer than the mark; equality is seen, no mark is unseen."""
+    return np.asarray(last_us > seen_us)
 
-    ``items``: ``viewer, card, lead, first, actor_count, position, score, k_*, is_suggested`` and
-    ``sample`` (ids; null where the lead actor is the only one).
-    """
-    known = items.join(seen, on="viewer", how="left", maintain_order="left")
-    lead, card = known["lead"], known["card"]
-    lead_actor = ground.of(lead, "actor")
-    last_at = ground.of(lead, "created_at")
-    lead_actor_ids = people.ids.gather(lead_actor).alias("lead_actor_id")
-    samples = known.select(pl.coalesce("sample", pl.concat_list(lead_actor_ids)).alias("sample_actor_ids")).to_series()
-    named = pl.DataFrame(
+
+@dataclass(frozen=True)
+class Shown:
+    """Items of one mode and kind, and where their cards begin in the catalogue of both decks."""
+
+    items: Items
+    mode: str
+    first_card: int
+    is_suggested: bool = False
+
+
+@dataclass(frozen=True)
+class Words:
+    """What numbers are turned into."""
+
+    scene: Scene
+    catalogue: pl.DataFrame
+    """The cards of both decks: ``item_id, verb``."""
+    seen_us: Longs
+
+
+def catalogue(decks: list[Deck]) -> pl.DataFrame:
+    """``item_id, verb`` of the cards of every deck, one deck after another."""
+    return pl.concat([deck.cards.select("item_id", "verb") for deck in decks]).rechunk()
+
+
+def rows(shown: list[Shown], words: Words, affinity: Weighed) -> pl.DataFrame:
+    """Rows of ``feed_items`` of some viewers, by (viewer_id, mode, position)."""
+    ground, people = words.scene.ground, words.scene.relations.people
+    every = Items.concat([part.items for part in shown])
+    mode = _of_each(shown, [MODES.index(part.mode) for part in shown])
+    order = np.argsort((every.cards.viewer * np.int64(2) + mode) * MAX_ITEMS + every.position, kind="stable")
+    items = every.take(order)
+    cards = items.cards
+    card = (every.cards.card + _of_each(shown, [part.first_card for part in shown]))[order]
+    is_suggested = _of_each(shown, [int(part.is_suggested) for part in shown])[order] > 0
+    actor = ground.actor[cards.lead]
+    lead = ground.acts[cards.lead]
+    samples = _lists(*sample_actors(cards, words.scene, affinity), people)
+    return pl.DataFrame(
         [
-            people.ids.gather(known["viewer"]).alias("viewer_id"),
-            pl.repeat(mode, known.height, dtype=pl.String, eager=True).alias("mode"),
-            known["position"],
-            deck.cards["item_id"].gather(card),
-            deck.cards["verb"].gather(card),
-            ground.of(lead, "object_type"),
-            ground.of(lead, "object_id"),
-            people.ids.gather(ground.of(lead, "owner")).alias("object_owner_id"),
-            ground.of(lead, "id").alias("lead_activity_id"),
-            lead_actor_ids,
-            known["actor_count"],
+            people.ids.gather(cards.viewer).alias("viewer_id"),
+            _words("mode", MODES, mode[order]),
+            pl.Series("position", items.position),
+            words.catalogue["item_id"].gather(card),
+            words.catalogue["verb"].gather(card),
+            lead["object_type"],
+            lead["object_id"],
+            lead["owner_id"].alias("object_owner_id"),
+            lead["id"].alias("lead_activity_id"),
+            people.ids.gather(actor).alias("lead_actor_id"),
+            pl.Series("actor_count", cards.actor_count),
             samples,
-            (known["actor_count"] - samples.list.len().cast(pl.Int64)).alias("other_count"),
-            ground.of(known["first"], "created_at").alias("first_activity_at"),
-            last_at.alias("last_activity_at"),
-            *(known[name] for name in ("score", "k_verb", "k_time", "k_engagement", "k_affinity", "k_diversity")),
+            pl.Series("other_count", cards.actor_count) - samples.list.len().cast(pl.Int64),
+            ground.acts["created_at"].gather(cards.first).alias("first_activity_at"),
+            lead["created_at"].alias("last_activity_at"),
+            pl.Series("score", total(items.parts)),
+            *(pl.Series(name, items.parts[name]) for name in PARTS),
+            _words("reason", REASONS, np.where(is_suggested, 2, np.where(actor == cards.viewer, 0, 1))),
+            pl.Series("is_unseen", is_unseen(lead["created_us"].to_numpy(), words.seen_us[cards.viewer])),
         ]
     )
-    is_own = lead_actor == known["viewer"]
-    reason = (
-        pl.when(known["is_suggested"]).then(pl.lit("suggested")).when(is_own).then(pl.lit("own"))
-        .otherwise(pl.lit("friend")).alias("reason")
-    )  # fmt: skip
-    is_unseen = (last_at > known["seen_at"]).fill_null(value=True)
-    return named.with_columns(reason, is_unseen.alias("is_unseen"))
+
+
+def _of_each(shown: list[Shown], values: list[int]) -> Longs:
+    """The value of each part, once for each of its items."""
+    return np.repeat(np.array(values, dtype=np.int64), [part.items.cards.count for part in shown])
+
+
+def _words(name: str, words: tuple[str, ...], codes: Longs) -> pl.Series:
+    return pl.Series(name, list(words), dtype=pl.String).gather(codes)
+
+
+def _lists(start: Longs, people_numbers: Numbers, people: People) -> pl.Series:
+    """``sample_actor_ids``: the ids of compressed numbers, one list per row."""
+    values = people.ids.gather(people_numbers).to_arrow()
+    return pl.Series("sample_actor_ids", pa.LargeListArray.from_arrays(pa.array(start, pa.int64()), values))

@@ -7,13 +7,18 @@ whole feed. Does not belong here: order and caps.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+import numpy as np
 import polars as pl
 
-from assets.feed.cards import DAILY_VERBS
-from assets.feed.log2 import micro_bits_table
+from assets.feed.cards import DAILY_VERBS, Deck
+from assets.feed.compressed import Weighed, starts
+from assets.feed.kernels import Longs, Numbers
+from assets.feed.log2 import micro_bits, micro_bits_table
 from assets.feed.people import People
+from assets.feed.window import Ground
 
 VERB_MICRO_BITS: Mapping[str, int] = {
     "post": 2_000_000,
@@ -28,14 +33,53 @@ AFFINITY_DAYS = 90
 AFFINITY_CAP = 15
 
 
-def k_verb(verb: str = "verb") -> pl.Expr:
+@dataclass(frozen=True)
+class Points:
+    """What a ranked card's points are read from: by card, by activity, by pair of people."""
+
+    k_verb: Longs
+    k_engagement: Longs
+    k_time: Longs
+    affinity: Weighed
+
+    @property
+    def deck_size(self) -> int:
+        """How many cards there may be."""
+        return int(self.k_verb.size)
+
+    def k_affinity(self, viewers: Numbers, others: Numbers) -> Longs:
+        """``L(min(15, n))`` of the activities between two people."""
+        logs = np.array([micro_bits(n) for n in range(AFFINITY_CAP + 1)], dtype=np.int64)
+        return np.asarray(logs[np.minimum(AFFINITY_CAP, self.affinity.value(viewers, others))])
+
+
+def points(deck: Deck, ground: Ground, engaged: pl.DataFrame, affinity: Weighed, half_life_hours: int) -> Points:
+    """The points of a deck's cards."""
+    return Points(
+        k_verb(deck.cards["verb"]),
+        k_engagement(deck.cards, engaged),
+        k_time(ground.acts["created_us"], half_life_hours),
+        affinity,
+    )
+
+
+def k_verb(verbs: pl.Series) -> Longs:
     """Micro-bits of the card's verb."""
-    return pl.col(verb).replace_strict(dict(VERB_MICRO_BITS), return_dtype=pl.Int64).alias("k_verb")
+    return verbs.replace_strict(dict(VERB_MICRO_BITS), return_dtype=pl.Int64).to_numpy()
 
 
-def k_time(last_us: str, half_life_hours: int) -> pl.Expr:
+def k_time(last_us: pl.Series, half_life_hours: int) -> Longs:
     """Exponential decay as a constant: µs since 1970 // half-life in seconds, floored."""
-    return pl.col(last_us).floordiv(half_life_hours * 3600).alias("k_time")
+    return np.asarray(last_us.to_numpy() // (half_life_hours * 3600))
+
+
+def k_engagement(cards: pl.DataFrame, engaged: pl.DataFrame) -> Longs:
+    """Of the card's object; 0 for friend_add and group_join."""
+    known = cards.join(engaged, on=["object_type", "object_id"], how="left", maintain_order="left")
+    is_daily = pl.col("verb").is_in(DAILY_VERBS)
+    return known.select(
+        pl.when(is_daily).then(0).otherwise(pl.col("k_engagement").fill_null(0)).cast(pl.Int64)
+    ).to_series().to_numpy()  # fmt: skip
 
 
 def engagement(activities: pl.DataFrame, active: pl.Series) -> pl.DataFrame:
@@ -58,27 +102,17 @@ def engagement(activities: pl.DataFrame, active: pl.Series) -> pl.DataFrame:
     return counted.join(logs, on="engaged").drop("engaged")
 
 
-def with_card_parts(cards: pl.DataFrame, engaged: pl.DataFrame) -> pl.DataFrame:
-    """Add ``k_verb`` and ``k_engagement`` (0 for friend_add and group_join) to a deck's cards."""
-    return cards.join(engaged, on=["object_type", "object_id"], how="left", maintain_order="left").with_columns(
-        k_verb(),
-        pl.when(pl.col("verb").is_in(DAILY_VERBS)).then(0).otherwise(pl.col("k_engagement").fill_null(0))
-        .cast(pl.Int64).alias("k_engagement"),
-    )  # fmt: skip
-
-
 def affinity_start(as_of: datetime) -> datetime:
     """90 days before the first instant of as_of's UTC month, so that within a month counts only grow."""
     month = as_of.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
     return month - timedelta(days=AFFINITY_DAYS)
 
 
-def affinity(resolved: pl.DataFrame, people: People, as_of: datetime) -> pl.DataFrame:
-    """``edge, n, k_affinity``: undeleted activities between two people, both ways, once each.
+def affinity(resolved: pl.DataFrame, people: People, as_of: datetime) -> Weighed:
+    """How many undeleted activities there are between two people, both ways, once each; uncapped.
 
     An activity is between its actor and the owner of the object it reacts to or comments on, and
-    between its actor and everyone it mentions. ``edge`` is the two packed, in either order; ``n``
-    is uncapped; ``k_affinity = L(min(15, n))``.
+    between its actor and everyone it mentions.
     """
     recent = resolved.filter(
         (pl.col("created_at") >= affinity_start(as_of))
@@ -94,8 +128,10 @@ def affinity(resolved: pl.DataFrame, people: People, as_of: datetime) -> pl.Data
         .explode("other_id")
     )
     between = pl.concat([on_object, mentions]).filter(pl.col("other_id") != pl.col("actor_id")).unique()
-    a, b = people.number(between["actor_id"]), people.number(between["other_id"])
-    edges = pl.concat([people.pack(a, b), people.pack(b, a)]).alias("edge")
-    counted = edges.to_frame().group_by("edge").agg(pl.len().cast(pl.Int64).alias("n"))
-    capped = counted.with_columns(capped=pl.col("n").clip(upper_bound=AFFINITY_CAP))
-    return capped.join(micro_bits_table(capped["capped"], name="k_affinity"), on="capped").drop("capped")
+    a, b = (people.number(between[name]).cast(pl.Int64) for name in ("actor_id", "other_id"))
+    edges = pl.concat([a * (1 << 32) + b, b * (1 << 32) + a]).alias("edge")
+    counted = edges.to_frame().group_by("edge").agg(pl.len().cast(pl.Int64).alias("n")).sort("edge")
+    edge = counted["edge"]
+    return Weighed(
+        starts(edge // (1 << 32), people.count), (edge % (1 << 32)).cast(pl.Int32).to_numpy(), counted["n"].to_numpy()
+    )

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+import numpy as np
 import polars as pl
 
 from assets.feed.cards import DAILY_VERBS
+from assets.feed.compressed import compress, numbers
 from assets.feed.fill import at_distance_two
-from assets.feed.visibility import Scene, visible
+from assets.feed.kernels import Flags
+from assets.feed.visibility import Pairs, Scene, is_in_circle, is_visible
 
 KEEP_DAYS = 30
 KEY = ("viewer_id", "mode", "item_id")
@@ -40,9 +43,7 @@ def still_told(previous: pl.DataFrame, items: pl.DataFrame, viewer_ids: pl.Serie
     ).join(items, on=list(KEY), how="anti")
 
 
-def bury(
-    gone: pl.DataFrame, earlier: pl.DataFrame, scene: Scene, suggestible: pl.Series, as_of: datetime
-) -> pl.DataFrame:
+def bury(gone: pl.DataFrame, earlier: pl.DataFrame, scene: Scene, suggestible: Flags, as_of: datetime) -> pl.DataFrame:
     """The tombstones of ``gone`` items beside the ``earlier`` ones, one per item, sorted by key."""
     fresh = gone.select(*KEY, why_gone(gone, scene, suggestible), pl.lit(as_of).alias("removed_at"))
     fresh = fresh.with_columns(pl.col("removed_at").cast(pl.Datetime("us", "UTC")))
@@ -50,8 +51,8 @@ def bury(
     return pl.concat([kept, fresh]).sort(KEY)
 
 
-def why_gone(gone: pl.DataFrame, scene: Scene, suggestible: pl.Series) -> pl.Series:
-    """The reason of each gone item, in order. ``suggestible``: activity numbers that may fill a feed."""
+def why_gone(gone: pl.DataFrame, scene: Scene, suggestible: Flags) -> pl.Series:
+    """The reason of each gone item, in order. ``suggestible``: which activities may fill a feed."""
     items = gone.with_row_index("item").with_columns(
         viewer=scene.relations.people.number(gone["viewer_id"]),
         lead_actor=scene.relations.people.number(gone["lead_actor_id"]),
@@ -79,7 +80,7 @@ def why_gone(gone: pl.DataFrame, scene: Scene, suggestible: pl.Series) -> pl.Ser
 def _members(items: pl.DataFrame, scene: Scene) -> pl.DataFrame:
     """``item, act``: the activities that an item of its key may be made of."""
     acts = scene.ground.acts
-    dated = acts.with_columns(day=pl.col("created_at").dt.date())
+    dated = acts.with_columns(day=pl.col("created_at").dt.date(), actor=pl.Series(scene.ground.actor.astype(np.uint32)))
     ranked = items.filter(pl.col("mode") == "ranked")
     by_object = acts.select("verb", "object_type", "object_id", "act")
     in_post = by_object.filter(pl.col("verb").is_in(["post", "reshare"])).drop("verb")
@@ -96,28 +97,32 @@ def _members(items: pl.DataFrame, scene: Scene) -> pl.DataFrame:
     return pl.concat([frame.select("item", "act") for frame in found])
 
 
-def _eligible_members(items: pl.DataFrame, members: pl.DataFrame, scene: Scene, suggestible: pl.Series) -> pl.DataFrame:
+def _eligible_members(items: pl.DataFrame, members: pl.DataFrame, scene: Scene, suggestible: Flags) -> pl.DataFrame:
     """``item, act`` that keep every rule but the window; a reshare counts for a post's item only beside its post."""
-    ground, relations = scene.ground, scene.relations
+    ground = scene.ground
     rows = members.join(items.select("item", "viewer", "mode", "verb", "reason", "first_us"), on="item")
+    pairs = Pairs(numbers(rows["viewer"]), numbers(rows["act"]))
+    is_near = is_in_circle(pairs, scene)
     rows = rows.with_columns(
-        actor=ground.of(rows["act"], "actor"),
-        act_verb=ground.of(rows["act"], "verb"),
-        created_us=ground.of(rows["act"], "created_us"),
-    )
-    is_near = (rows["viewer"] == rows["actor"]) | relations.are_friends(rows["viewer"], rows["actor"])
-    near = _visible_rows(rows.filter(is_near), scene)
+        ground.acts["verb"].gather(pairs.act).alias("act_verb"),
+        ground.acts["created_us"].gather(pairs.act).alias("created_us"),
+        is_near=is_near,
+        is_visible=is_visible(pairs, scene),
+        may_be_suggested=suggestible[pairs.act] & ~is_near & _are_at_distance_two(pairs, scene),
+    ).filter(pl.col("is_visible"))
+    near = rows.filter("is_near")
     posts = near.filter(pl.col("act_verb") == "post").select("item")
     is_reshare = (pl.col("mode") == "ranked") & (pl.col("verb") == "post") & (pl.col("act_verb") == "reshare")
     near = pl.concat([near.filter(~is_reshare), near.filter(is_reshare).join(posts, on="item", how="semi")])
-    maybe = rows.filter(~is_near & (pl.col("reason") == "suggested") & pl.col("act").is_in(suggestible.implode()))
-    distant = at_distance_two(maybe["viewer"].unique(), maybe["actor"].unique(), relations)
-    far = _visible_rows(
-        maybe.join(distant, left_on=["viewer", "actor"], right_on=["viewer", "other"], how="semi"), scene
-    )
+    far = rows.filter((pl.col("reason") == "suggested") & pl.col("may_be_suggested"))
     return pl.concat([near, far]).filter(pl.col("created_us") >= pl.col("first_us")).select("item", "act")
 
 
-def _visible_rows(rows: pl.DataFrame, scene: Scene) -> pl.DataFrame:
-    pairs, _ = visible(rows.select("viewer", "act").unique(), scene)
-    return rows.join(pairs, on=["viewer", "act"], how="semi")
+def _are_at_distance_two(pairs: Pairs, scene: Scene) -> Flags:
+    ground, relations = scene.ground, scene.relations
+    actor = ground.actor[pairs.act]
+    is_wanted = np.zeros(relations.people.count, dtype=np.bool_)
+    is_wanted[actor] = True
+    edges = at_distance_two(np.unique(pairs.viewer), is_wanted, relations)
+    frame = pl.DataFrame({"viewer": edges.viewer, "other": edges.other})
+    return compress(frame, relations.people.count).holds(pairs.viewer, actor)

@@ -9,37 +9,37 @@ or their counts would drift.
 
 from __future__ import annotations
 
-import polars as pl
+import numpy as np
 
-from assets.feed.people import Relations
-from assets.feed.visibility import hidden_acts
-from assets.feed.window import Ground
-
-
-def plain_acts(ground: Ground, relations: Relations) -> pl.Series:
-    """Which activities (by number) every friend of the actor sees who sees any of theirs (Boolean)."""
-    others = ground.principals.filter(pl.col("other") != ground.of(ground.principals["act"], "actor"))["act"]
-    private = ground.groups.filter(pl.col("group_id").is_in(relations.private_groups.implode()))["act"]
-    hidden = hidden_acts(ground, relations)["act"]
-    exempt = pl.concat([others, private, hidden]).unique()
-    return ground.acts.select(
-        (pl.col("verb") != "reshare")
-        & (pl.col("owner") == pl.col("actor")).fill_null(value=False)
-        & (pl.col("actor_level") < 2)
-        & (pl.col("owner_level") < 2)
-        & pl.col("reply_to").is_null()
-        & ~pl.col("act").is_in(exempt.implode())
-    ).to_series()
+from assets.feed.cards import Deck
+from assets.feed.kernels import Flags
+from assets.feed.visibility import Scene
 
 
-def needed(acts: pl.DataFrame, ground: Ground, is_plain: pl.Series, max_per_actor: int) -> pl.DataFrame:
-    """``acts`` (``act, card, is_alone``) without the single-activity cards that no viewer can get."""
-    placed = acts.with_columns(
-        actor=ground.of(acts["act"], "actor"),
-        created_us=ground.of(acts["act"], "created_us"),
-        is_plain=is_plain.gather(acts["act"]),
-    ).sort(["actor", "created_us", "card"], descending=[False, True, False])
-    counts = (pl.col("is_alone") & pl.col("is_plain")).cast(pl.Int64)
-    ahead = counts.cum_sum().over("actor") - counts
-    kept = placed.filter(~pl.col("is_alone") | (ahead < max_per_actor))
-    return kept.select(acts.columns)
+def plain_acts(scene: Scene) -> Flags:
+    """Which activities (by number) every friend of the actor sees who sees any of theirs."""
+    ground = scene.ground
+    principals = ground.principals
+    act = np.repeat(np.arange(ground.count), np.diff(principals.start))
+    is_exempt = np.zeros(ground.count, dtype=np.bool_)
+    is_exempt[act[principals.items != ground.actor[act]]] = True
+    is_exempt[np.diff(ground.groups.start) > 0] = True
+    is_exempt[scene.hidden.items] = True
+    is_for_friends = (ground.actor_level < 2) & (ground.owner_level < 2)
+    is_own = (ground.owner == ground.actor) & (ground.reply_to < 0) & ~scene.is_reshare
+    return np.asarray(is_for_friends & is_own & ~is_exempt)
+
+
+def needed(deck: Deck, scene: Scene, is_plain: Flags, max_per_actor: int) -> Flags:
+    """Which activities some viewer can get a card of: all but the single-activity cards that no viewer can."""
+    ground = scene.ground
+    act = np.flatnonzero(deck.card >= 0)
+    order = act[np.lexsort((deck.card[act], ground.age[act], ground.actor[act]))]
+    counts = (deck.is_alone & is_plain)[order].astype(np.int64)
+    before = np.cumsum(counts) - counts
+    actor = ground.actor[order]
+    is_first = np.diff(actor, prepend=-1) != 0
+    ahead = before - np.maximum.accumulate(np.where(is_first, before, 0))
+    out = np.zeros(ground.count, dtype=np.bool_)
+    out[order[~deck.is_alone[order] | (ahead < max_per_actor)]] = True
+    return out

@@ -1,7 +1,7 @@
 """Who may see what (spec 03.1): one function per rule about a viewer, over (viewer, activity) pairs.
 
-Every rule takes pairs and gives back those that keep it. The rules without a viewer are in
-``window``; the first rule of 03.1 (the actor is a friend, or the viewer) is how pairs are made.
+Every rule says of each pair whether it keeps it. The rules without a viewer are in ``window``; the
+first rule of 03.1 (the actor is a friend, or the viewer) is how pairs are made (``circle``).
 """
 
 from __future__ import annotations
@@ -11,8 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import polars as pl
 
+from assets.feed.compressed import Compressed, compress
+from assets.feed.kernels import Flags, Numbers, admitted, expand, lacks, meets, with_themselves
 from assets.feed.people import Relations
 from assets.feed.window import Ground
 
@@ -23,82 +26,103 @@ class Scene:
 
     ground: Ground
     relations: Relations
+    hidden: Compressed
+    """By viewer, the activities they hid."""
+    is_reshare: Flags
     reply_rule: Literal["friends", "all"]
 
 
-def pairs_of(edges: pl.DataFrame, acts: pl.DataFrame) -> pl.DataFrame:
-    """``viewer, act`` for every edge ``viewer, other`` and every activity of ``acts`` by the other."""
-    return edges.join(acts.select("actor", "act"), left_on="other", right_on="actor").select("viewer", "act")
+@dataclass(frozen=True)
+class Pairs:
+    """Viewers and activities side by side, all of one viewer together."""
+
+    viewer: Numbers
+    act: Numbers
+
+    @property
+    def count(self) -> int:
+        """How many pairs there are."""
+        return int(self.viewer.size)
+
+    def where(self, is_kept: Flags) -> Pairs:
+        """The pairs that are kept."""
+        return Pairs(self.viewer[is_kept], self.act[is_kept])
 
 
-def circle(relations: Relations, viewers: pl.Series) -> pl.DataFrame:
-    """``viewer, other``: every viewer with themself and with each friend."""
-    viewers = viewers.cast(pl.UInt32)
-    own = pl.DataFrame([viewers.alias("viewer"), viewers.alias("other")])
-    return pl.concat([own, relations.friends.filter(pl.col("viewer").is_in(viewers.implode()))])
+@dataclass(frozen=True)
+class Edges:
+    """Viewers and the people whose activities they may get."""
+
+    viewer: Numbers
+    other: Numbers
+
+    def pairs(self, by_actor: Compressed) -> Pairs:
+        """Every edge with every activity of the other."""
+        return Pairs(*expand(by_actor.start, by_actor.items, self.viewer, self.other))
 
 
-def keep_audience(pairs: pl.DataFrame, scene: Scene) -> pl.DataFrame:
+def set_scene(ground: Ground, relations: Relations, reply_rule: Literal["friends", "all"]) -> Scene:
+    """The scene of one snapshot."""
+    is_reshare = (ground.acts["verb"] == "reshare").to_numpy()
+    hidden = compress(hidden_acts(ground, relations), relations.people.count)
+    return Scene(ground, relations, hidden, is_reshare, reply_rule)
+
+
+def circle(relations: Relations, viewers: Numbers) -> Edges:
+    """Every viewer with themself and with each friend."""
+    friends = relations.friends
+    return Edges(*with_themselves(friends.start, friends.items, viewers))
+
+
+def is_in_circle(pairs: Pairs, scene: Scene) -> Flags:
+    """The actor is a friend at as_of, or the viewer."""
+    actor = scene.ground.actor[pairs.act]
+    return np.asarray((actor == pairs.viewer) | scene.relations.friends.holds(pairs.viewer, actor))
+
+
+def keeps_audience(pairs: Pairs, scene: Scene) -> Flags:
     """The audience admits the viewer for the activity (friends of the actor) and for its object (of the owner)."""
-    for person, level in (("actor", "actor_level"), ("owner", "owner_level")):
-        pairs = _keep(
-            pairs,
-            scene.ground.of(pairs["act"], level) > 0,
-            lambda subject, person=person, level=level: _is_admitted(subject, scene, person, level),  # type: ignore[misc]
-        )
-    return pairs
+    ground, friends = scene.ground, scene.relations.friends
+    by_actor, by_owner = (
+        admitted(friends.start, friends.items, pairs.viewer, pairs.act, person, level)
+        for person, level in ((ground.actor, ground.actor_level), (ground.owner, ground.owner_level))
+    )
+    return np.asarray(by_actor & by_owner)
 
 
-def _is_admitted(subject: pl.DataFrame, scene: Scene, person: str, level: str) -> pl.Series:
-    viewer, who = subject["viewer"], scene.ground.of(subject["act"], person)
-    is_self = (viewer == who).fill_null(value=False)
-    is_friends = scene.ground.of(subject["act"], level) == 1
-    return is_self | (is_friends & scene.relations.are_friends(viewer, who))
-
-
-def drop_blocked(pairs: pl.DataFrame, scene: Scene) -> pl.DataFrame:
+def meets_no_block(pairs: Pairs, scene: Scene) -> Flags:
     """No block in either direction between the viewer and any principal of the activity or its object."""
-    return _without(pairs, scene, [_meet(pairs, scene.ground.principals, scene.relations.blocked)])
+    blocked, principals = scene.relations.blocked, scene.ground.principals
+    return ~meets(blocked.start, blocked.items, pairs.viewer, principals.start, principals.items, pairs.act)
 
 
-def drop_muted(pairs: pl.DataFrame, scene: Scene) -> pl.DataFrame:
+def is_not_muted(pairs: Pairs, scene: Scene) -> Flags:
     """No unexpired mute of actor or owner; scope ``reshares`` hides only their reshares."""
-    acts = scene.ground.acts
-    by_actor, by_owner = (acts.select("act", pl.col(name).alias("other")) for name in ("actor", "owner"))
-    reshares = acts.filter(pl.col("verb") == "reshare").select("act", pl.col("actor").alias("other"))
-    muted = scene.relations.muted
-    forbidden = [_meet(pairs, by_actor, muted), _meet(pairs, by_owner, muted)]
-    return _without(pairs, scene, [*forbidden, _meet(pairs, reshares, scene.relations.muted_reshares)])
+    ground, relations = scene.ground, scene.relations
+    actor, owner = ground.actor[pairs.act], ground.owner[pairs.act]
+    is_muted = relations.muted.holds(pairs.viewer, actor) | relations.muted.holds(pairs.viewer, owner)
+    resharer = np.where(scene.is_reshare[pairs.act], actor, np.int32(-1))
+    return np.asarray(~(is_muted | relations.muted_reshares.holds(pairs.viewer, resharer)))
 
 
-def keep_replies(pairs: pl.DataFrame, scene: Scene) -> pl.DataFrame:
+def keeps_reply_rule(pairs: Pairs, scene: Scene) -> Flags:
     """A reply is shown iff the viewer wrote it, or is the person replied to, or is a friend of theirs."""
     if scene.reply_rule == "all":
-        return pairs
-    return _keep(
-        pairs,
-        scene.ground.of(pairs["act"], "reply_to").is_not_null(),
-        lambda subject: _is_reply_shown(subject, scene),
-    )
+        return np.ones(pairs.count, dtype=np.bool_)
+    replied_to = scene.ground.reply_to[pairs.act]
+    is_party = (pairs.viewer == scene.ground.actor[pairs.act]) | (pairs.viewer == replied_to)
+    return np.asarray((replied_to < 0) | is_party | scene.relations.friends.holds(pairs.viewer, replied_to))
 
 
-def _is_reply_shown(subject: pl.DataFrame, scene: Scene) -> pl.Series:
-    viewer = subject["viewer"]
-    writer, replied_to = (scene.ground.of(subject["act"], name) for name in ("actor", "reply_to"))
-    return (viewer == writer) | (viewer == replied_to) | scene.relations.are_friends(viewer, replied_to)
-
-
-def keep_members(pairs: pl.DataFrame, scene: Scene) -> pl.DataFrame:
+def is_member(pairs: Pairs, scene: Scene) -> Flags:
     """What belongs to a private group is for its members."""
-    relations = scene.relations
-    required = scene.ground.groups.filter(pl.col("group_id").is_in(relations.private_groups.implode()))
-    missing = pairs.join(required, on="act").join(relations.members, on=["viewer", "group_id"], how="anti")
-    return _without(pairs, scene, [missing.select("viewer", "act")])
+    members, groups = scene.relations.members, scene.ground.groups
+    return ~lacks(members.start, members.items, pairs.viewer, groups.start, groups.items, pairs.act)
 
 
-def drop_hidden(pairs: pl.DataFrame, scene: Scene) -> pl.DataFrame:
+def is_not_hidden(pairs: Pairs, scene: Scene) -> Flags:
     """Nothing on a hidden object; a hidden comment hides that comment's own activity too."""
-    return _without(pairs, scene, [hidden_acts(scene.ground, scene.relations)])
+    return ~scene.hidden.holds(pairs.viewer, pairs.act)
 
 
 def hidden_acts(ground: Ground, relations: Relations) -> pl.DataFrame:
@@ -110,50 +134,30 @@ def hidden_acts(ground: Ground, relations: Relations) -> pl.DataFrame:
     return pl.concat([on_object, itself])
 
 
-RULES: tuple[tuple[str, Callable[[pl.DataFrame, Scene], pl.DataFrame]], ...] = (
-    ("audience", keep_audience),
-    ("block", drop_blocked),
-    ("mute", drop_muted),
-    ("reply_rule", keep_replies),
-    ("private_group", keep_members),
-    ("hidden", drop_hidden),
+RULES: tuple[tuple[str, Callable[[Pairs, Scene], Flags]], ...] = (
+    ("audience", keeps_audience),
+    ("block", meets_no_block),
+    ("mute", is_not_muted),
+    ("reply_rule", keeps_reply_rule),
+    ("private_group", is_member),
+    ("hidden", is_not_hidden),
 )
 """The rules in the order they are counted."""
 
 
-def visible(pairs: pl.DataFrame, scene: Scene) -> tuple[pl.DataFrame, Counter[str]]:
+def visible(pairs: Pairs, scene: Scene) -> tuple[Pairs, Counter[str]]:
     """The pairs that keep every rule, and how many each rule removed."""
     removed = Counter({reason: 0 for reason, _ in RULES})
-    if pairs.is_empty():
-        return pairs, removed
     for reason, rule in RULES:
-        kept = rule(pairs, scene)
-        removed[reason] += pairs.height - kept.height
-        pairs = kept
+        is_kept = rule(pairs, scene)
+        removed[reason] += pairs.count - int(is_kept.sum())
+        pairs = pairs.where(is_kept)
     return pairs, removed
 
 
-def _keep(pairs: pl.DataFrame, concerned: pl.Series, is_kept: Callable[[pl.DataFrame], pl.Series]) -> pl.DataFrame:
-    """Ask only the concerned pairs."""
-    if not concerned.any():
-        return pairs
-    subject = pairs.filter(concerned)
-    return pl.concat([pairs.filter(~concerned), subject.filter(is_kept(subject))])
-
-
-def _meet(pairs: pl.DataFrame, roles: pl.DataFrame, relation: pl.DataFrame) -> pl.DataFrame:
-    """``viewer, act`` where the relation holds between a viewer of ``pairs`` and someone in a role of the activity."""
-    if relation.is_empty() or pairs.is_empty():
-        return pl.DataFrame(schema={"viewer": pl.UInt32, "act": pl.UInt32})
-    of_viewers = relation.join(pairs.select("viewer").unique(), on="viewer", how="semi")
-    if of_viewers.is_empty():
-        return pl.DataFrame(schema={"viewer": pl.UInt32, "act": pl.UInt32})
-    return of_viewers.join(roles, on="other").select("viewer", "act")
-
-
-def _without(pairs: pl.DataFrame, scene: Scene, forbidden: list[pl.DataFrame]) -> pl.DataFrame:
-    every = pl.concat(forbidden)
-    if every.is_empty():
-        return pairs
-    packed = scene.ground.pack(every["viewer"], every["act"])
-    return pairs.filter(~scene.ground.pack(pairs["viewer"], pairs["act"]).is_in(packed.implode()))
+def is_visible(pairs: Pairs, scene: Scene) -> Flags:
+    """Of each pair, whether it keeps every rule."""
+    kept = np.ones(pairs.count, dtype=np.bool_)
+    for _, rule in RULES:
+        kept &= rule(pairs, scene)
+    return kept

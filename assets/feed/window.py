@@ -9,8 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+import numpy as np
 import polars as pl
 
+from assets.feed.compressed import Compressed, compress, numbers
+from assets.feed.kernels import Flags, Levels, Longs, Numbers
 from assets.feed.people import People
 from assets.frame import StageCount
 
@@ -30,23 +33,32 @@ class Ground:
     """The activities that may be shown to somebody, numbered newest first (created_at desc, id asc).
 
     ``acts`` row ``i`` is activity number ``i``; the first ``in_window`` of them are inside the window.
-    ``age`` numbers the instants, newest first.
+    The arrays hold one entry per activity; ``age`` numbers the instants, newest first.
     """
 
     acts: pl.DataFrame
     in_window: int
-    principals: pl.DataFrame
-    """``act, other``: everyone of the activity and of its object's own activity whom a block concerns."""
-    groups: pl.DataFrame
-    """``act, group_id``: groups whose membership the activity may require."""
+    actor: Numbers
+    owner: Numbers
+    reply_to: Numbers
+    actor_level: Levels
+    """0 public, 1 friends of the actor, 2 only them."""
+    owner_level: Levels
+    age: Longs
+    principals: Compressed
+    """By activity, everyone of it and of its object's own activity whom a block concerns."""
+    groups: Compressed
+    """By activity, numbers of the private groups whose membership it requires."""
 
-    def pack(self, viewers: pl.Series, acts: pl.Series) -> pl.Series:
-        """One Int64 per (viewer, activity)."""
-        return viewers.cast(pl.Int64) * (self.acts.height + 1) + acts.cast(pl.Int64)
+    @property
+    def count(self) -> int:
+        """How many activities there are."""
+        return self.acts.height
 
-    def of(self, acts: pl.Series, column: str) -> pl.Series:
-        """The column's value of each activity number."""
-        return self.acts[column].gather(acts)
+    def by_actor(self, wanted: Flags, people_count: int) -> Compressed:
+        """The wanted activities of each person."""
+        act = np.flatnonzero(wanted).astype(np.int32)
+        return compress(pl.DataFrame({"actor": self.actor[act], "act": act}), people_count)
 
 
 def present(activities: pl.DataFrame, as_of: datetime) -> tuple[pl.DataFrame, StageCount]:
@@ -103,9 +115,12 @@ def reason_nobody_sees() -> pl.Expr:
 
 
 def lay_ground(
-    resolved: pl.DataFrame, active: pl.Series, people: People, as_of: datetime, window_days: int
+    resolved: pl.DataFrame, active: pl.Series, people: People, private: pl.Series, as_of: datetime, window_days: int
 ) -> tuple[Ground, tuple[StageCount, ...]]:
-    """Number the activities that may be shown; counts are of the window ``[as_of - window_days, as_of)``."""
+    """Number the activities that may be shown; counts are of the window ``[as_of - window_days, as_of)``.
+
+    ``active`` are ids of users, ``private`` the ascending ids of private groups.
+    """
     ids = active.implode()
     start = as_of - timedelta(days=window_days)
     judged = resolved.with_columns(
@@ -121,8 +136,40 @@ def lay_ground(
         StageCount("window", judged.height, inside.height, filtered={"aged_out": judged.height - inside.height}),
         StageCount("shareable", inside.height, in_window, filtered=why),
     )
-    acts = _numbered(admitted, people)
-    return Ground(acts, in_window, _principals(admitted, people), _required_groups(admitted)), counts
+    return _ground(admitted, in_window, people, private), counts
+
+
+def _ground(admitted: pl.DataFrame, in_window: int, people: People, private: pl.Series) -> Ground:
+    acts = admitted.select(
+        pl.int_range(pl.len(), dtype=pl.UInt32).alias("act"),
+        "id",
+        "owner_id",
+        "verb",
+        "object_type",
+        "object_id",
+        "created_at",
+        pl.col("created_at").to_physical().alias("created_us"),
+    )
+    own_level = (
+        pl.when(pl.col("own_audience").is_null()).then(pl.lit(0, dtype=pl.UInt8)).otherwise(_level("own_audience"))
+    )
+    levels = admitted.select(
+        _level("audience").alias("actor_level"),
+        pl.max_horizontal(_level("object_audience"), own_level).alias("owner_level"),
+        pl.col("created_at").rle_id().cast(pl.Int64).alias("age"),
+    )
+    return Ground(
+        acts=acts,
+        in_window=in_window,
+        actor=numbers(people.number(admitted["actor_id"])),
+        owner=numbers(people.number(admitted["owner_id"])),
+        reply_to=numbers(people.number(admitted["reply_to_user_id"])),
+        actor_level=levels["actor_level"].to_numpy(),
+        owner_level=levels["owner_level"].to_numpy(),
+        age=levels["age"].to_numpy(),
+        principals=_principals(admitted, people),
+        groups=_required_groups(admitted, private),
+    )
 
 
 def _level(audience: str) -> pl.Expr:
@@ -130,30 +177,9 @@ def _level(audience: str) -> pl.Expr:
     return pl.col(audience).replace_strict({"public": 0, "friends": 1, "only_me": 2}, default=2, return_dtype=pl.UInt8)
 
 
-def _numbered(admitted: pl.DataFrame, people: People) -> pl.DataFrame:
-    own_level = (
-        pl.when(pl.col("own_audience").is_null()).then(pl.lit(0, dtype=pl.UInt8)).otherwise(_level("own_audience"))
-    )
-    return admitted.select(
-        pl.int_range(pl.len(), dtype=pl.UInt32).alias("act"),
-        "id",
-        people.number(admitted["actor_id"]).alias("actor"),
-        people.number(admitted["owner_id"]).alias("owner"),
-        people.number(admitted["reply_to_user_id"]).alias("reply_to"),
-        "verb",
-        "object_type",
-        "object_id",
-        _level("audience").alias("actor_level"),
-        pl.max_horizontal(_level("object_audience"), own_level).alias("owner_level"),
-        "created_at",
-        pl.col("created_at").to_physical().alias("created_us"),
-        pl.col("created_at").rle_id().cast(pl.Int64).alias("age"),
-    )
-
-
-def _principals(admitted: pl.DataFrame, people: People) -> pl.DataFrame:
+def _principals(admitted: pl.DataFrame, people: People) -> Compressed:
     """Actor, owner, replied-to and mentioned users of the activity and of its object's own activity."""
-    base = admitted.with_columns(act=pl.int_range(pl.len(), dtype=pl.UInt32))
+    base = admitted.with_row_index("act")
     single = [base.select("act", pl.col(name).alias("user_id")) for name in (
         "actor_id", "owner_id", "reply_to_user_id", "own_actor_id", "own_owner_id", "own_reply_to_user_id"
     )]  # fmt: skip
@@ -161,21 +187,19 @@ def _principals(admitted: pl.DataFrame, people: People) -> pl.DataFrame:
         base.select("act", pl.col(name).alias("user_id")).filter(pl.col("user_id").list.len() > 0).explode("user_id")
         for name in ("mentioned_user_ids", "own_mentioned_user_ids")
     ]
-    every = pl.concat([*single, *lists]).drop_nulls().unique()
-    return every.select("act", people.number(every["user_id"]).alias("other"))
+    every = pl.concat([*single, *lists]).drop_nulls()
+    return compress(every.select("act", people.number(every["user_id"]).alias("other")), admitted.height)
 
 
-def _required_groups(admitted: pl.DataFrame) -> pl.DataFrame:
+def _required_groups(admitted: pl.DataFrame, private: pl.Series) -> Compressed:
     """Groups of the activity, of its object's own activity, and the object itself where it is a group."""
-    base = admitted.with_columns(act=pl.int_range(pl.len(), dtype=pl.UInt32))
-    return (
-        pl.concat(
-            [
-                base.select("act", "group_id"),
-                base.select("act", pl.col("own_group_id").alias("group_id")),
-                base.filter(pl.col("object_type") == "group").select("act", pl.col("object_id").alias("group_id")),
-            ]
-        )
-        .drop_nulls()
-        .unique()
-    )
+    base = admitted.with_row_index("act")
+    required = pl.concat(
+        [
+            base.select("act", "group_id"),
+            base.select("act", pl.col("own_group_id").alias("group_id")),
+            base.filter(pl.col("object_type") == "group").select("act", pl.col("object_id").alias("group_id")),
+        ]
+    ).filter(pl.col("group_id").is_in(private.implode()))
+    number = private.search_sorted(required["group_id"]).alias("group")
+    return compress(required.select("act", number), admitted.height)

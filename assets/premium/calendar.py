@@ -1,18 +1,20 @@
-"""Local time, in one place (rules 2, 3 and 17): where days, weeks, months and billing periods begin.
+"""Days, weeks, months and billing periods (rules 2, 3 and 17): where they begin in a zone.
 
-Everything is computed by stdlib ``zoneinfo`` and joined as a table, because engines disagree on
-ambiguous times. Not here: what happens on a day.
+Zones are those of ``assets.local_time``. Everything is computed before the engines see it and joined as a
+table, because engines disagree on ambiguous times. Not here: what happens on a day.
 """
 
 from __future__ import annotations
 
 import calendar
 from datetime import UTC, date, datetime, timedelta
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 import polars as pl
+
+from assets.local_time import known_zone, zone_info
 
 Grain = Literal["day", "week", "month"]
 GRAINS: tuple[Grain, ...] = ("day", "week", "month")
@@ -24,13 +26,9 @@ _DAY_US = _DAY // _MICROSECOND
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-@cache
 def _zone(name: str) -> ZoneInfo:
     """The zone of that name, UTC when there is none: one user's wrong zone must not stop everybody's metrics."""
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        return ZoneInfo("UTC")
+    return zone_info(known_zone(name))
 
 
 def microseconds(instant: datetime) -> int:

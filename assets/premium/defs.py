@@ -33,5 +33,6 @@ def premium_assets(partitions: dg.HourlyPartitionsDefinition) -> dg.AssetsDefini
         contracts=REGISTRY,
         partitions=partitions,
         verdict=verdict,
+        verdict_inputs=("staged_users", "staged_meters"),
         refusal=rejected_money,
     )

@@ -16,7 +16,7 @@ import dagster as dg
 import polars as pl
 
 from assets.digests.product import digests
-from assets.factory import snapshot_of
+from assets.factory import ONE_BY_ONE, snapshot_of
 from assets.feed.product import feed
 from assets.frame import Product
 from assets.friends.product import friends
@@ -90,13 +90,15 @@ def published_assets(partitions: dg.HourlyPartitionsDefinition) -> dg.AssetsDefi
     """``generations``: what clients are served."""
     upstream = [*STAGED_TABLES, *(table for product in PRODUCTS for table in product.tables)]
 
-    @dg.asset(
-        name="generations",
-        group_name="published",
+    spec = dg.AssetSpec(
+        "generations",
         deps=upstream,
-        partitions_def=partitions,
+        group_name="published",
+        code_version=code_version_of("published"),
         description="The accepted products as one immutable, verified generation; CURRENT swapped last.",
     )
+
+    @dg.multi_asset(name="generations", specs=[spec], partitions_def=partitions, backfill_policy=ONE_BY_ONE)
     def generations(
         context: dg.AssetExecutionContext, lake: dg.ResourceParam[Lake], settings: dg.ResourceParam[Settings]
     ) -> dg.MaterializeResult[Any]:

@@ -36,6 +36,7 @@ def snapshot_assets(
         specs=specs,
         partitions_def=partitions,
         pool="oltp",
+        backfill_policy=dg.BackfillPolicy.multi_run(1),
         retry_policy=dg.RetryPolicy(max_retries=2, delay=2, jitter=dg.Jitter.FULL),
     )
     def snapshots(
@@ -46,6 +47,11 @@ def snapshot_assets(
         _refuse_another_hour(context.partition_key, key_of(now), lake)
         manifest = take_snapshot(source_url(settings, "reader"), lake, settings.snapshot)
         hit("snapshots.taken")
+        if (belongs_to := key_of(manifest.as_of)) != context.partition_key:
+            raise dg.Failure(
+                f"the hour turned while the snapshot was taken: {manifest.id} belongs to {belongs_to}; run again",
+                allow_retries=False,
+            )
         yield from _results(manifest)
 
     return snapshots

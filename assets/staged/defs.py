@@ -5,8 +5,9 @@ from typing import Any
 
 import dagster as dg
 
-from assets.factory import CHECK, column_schema, counts_metadata, snapshot_of, table_metadata
+from assets.factory import CHECK, ONE_BY_ONE, column_schema, counts_metadata, snapshot_of, table_metadata
 from assets.staged.product import CONTRACTS, stage
+from assets.versions import code_version_of
 from store.failpoints import hit
 from store.lake import Lake
 from store.settings import Settings
@@ -19,6 +20,7 @@ def staged_assets(partitions: dg.HourlyPartitionsDefinition) -> dg.AssetsDefinit
             contract.name,
             deps=[dg.AssetKey(["snapshots", table]), dg.AssetKey(["snapshots", "erasure_requests"])],
             group_name="staged",
+            code_version=code_version_of("staged"),
             description=f"`{table}` typed, deduplicated, without erased users and bad rows",
             metadata={"dagster/column_schema": column_schema(contract)},
         )
@@ -26,7 +28,9 @@ def staged_assets(partitions: dg.HourlyPartitionsDefinition) -> dg.AssetsDefinit
     ]
     checks = [dg.AssetCheckSpec(CHECK, asset=contract.name, blocking=True) for contract in CONTRACTS.values()]
 
-    @dg.multi_asset(name="staged", specs=specs, check_specs=checks, partitions_def=partitions)
+    @dg.multi_asset(
+        name="staged", specs=specs, check_specs=checks, partitions_def=partitions, backfill_policy=ONE_BY_ONE
+    )
     def staged(
         context: dg.AssetExecutionContext, lake: dg.ResourceParam[Lake], settings: dg.ResourceParam[Settings]
     ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 import polars as pl
 
@@ -16,6 +17,7 @@ from assets.staged.staging import StagedTable, stage_all
 from assets.versions import code_version_of
 from quality.contract import Contract, Failure, judge
 from quality.staged import STAGED
+from store.erasure import erased_people, erasure_input
 from store.files import staged_folder
 from store.lake import Lake, StoredTable, fingerprint_of
 from store.manifest import InputEntry, Manifest
@@ -47,13 +49,18 @@ def stage(lake: Lake, snapshot: Manifest, budget: QualitySettings) -> Staging:
     :class:`assets.staged.staging.BadSource` when rejects exceed their budget.
     """
     code = code_version_of("staged")
-    entry = InputEntry(id=f"snapshots/{snapshot.id}", sha256=snapshot.content_sha256)
-    product_id = f"{snapshot.id}-{fingerprint_of([entry], budget.config_hash(), code)}"
+    entries = [InputEntry(id=f"snapshots/{snapshot.id}", sha256=snapshot.content_sha256)]
+    # The snapshot is verified even when its staged tables stand: one flipped bit is named, not ignored.
+    raw = {table: lake.scan_snapshot(snapshot, table) for table in CONTRACTS}
+    if forgotten := _erased_since(lake, raw["erasure_requests"]):
+        entries.append(erasure_input(forgotten))
+        rows = {"user_id": list(forgotten), "requested_at": list(forgotten.values())}
+        late = pl.LazyFrame(rows, schema=raw["erasure_requests"].collect_schema())
+        raw["erasure_requests"] = pl.concat([raw["erasure_requests"], late])
+    product_id = f"{snapshot.id}-{fingerprint_of(entries, budget.config_hash(), code)}"
     found = {name: lake.stored(name, product_id) for name in TABLES}
     tables = {name: table for name, table in found.items() if table is not None}
     is_reused = len(tables) == len(TABLES)
-    # The snapshot is verified even when its staged tables stand: one flipped bit is named, not ignored.
-    raw = {table: lake.scan_snapshot(snapshot, table) for table in CONTRACTS}
     if not is_reused:
         staged = stage_all(raw, CONTRACTS, budget, snapshot.as_of)
         _write_rejects(lake, snapshot.id, staged)
@@ -63,7 +70,7 @@ def stage(lake: Lake, snapshot: Manifest, budget: QualitySettings) -> Staging:
                 result.frame,
                 product_id=product_id,
                 as_of=snapshot.as_of,
-                inputs=[entry],
+                inputs=entries,
                 code_version=code,
                 config_hash=budget.config_hash(),
                 counts=summed((result.count,), result.frame.height),
@@ -77,6 +84,12 @@ def stage(lake: Lake, snapshot: Manifest, budget: QualitySettings) -> Staging:
         counts={name: counts_of(tables[name])[0] for name in TABLES},
         is_reused=is_reused,
     )
+
+
+def _erased_since(lake: Lake, requests: pl.LazyFrame) -> dict[int, datetime]:
+    """Who is in the home's erasure set and not in the snapshot's own requests: erased since it was taken."""
+    known = set(requests.select("user_id").collect()["user_id"])
+    return {user: at for user, at in sorted(erased_people(lake.home).items()) if user not in known}
 
 
 def _write_rejects(lake: Lake, snapshot_id: str, staged: Mapping[str, StagedTable]) -> None:

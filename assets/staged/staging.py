@@ -14,8 +14,8 @@ from datetime import datetime
 import polars as pl
 
 from assets.frame import StageCount
-from assets.staged.erasure import names_an_erased_user, without_erased_ids
 from quality.contract import SAMPLE, Contract, Failure
+from quality.erasure import names_an_erased_user, without_erased_ids
 from quality.rejects import DUPLICATE_KEY, MONEY, ORPHAN, REFERENCES, row_rules
 from store.settings import QualitySettings
 

@@ -30,6 +30,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "source": ("source:app", "The app's Postgres: start, stop, migrate, load, generate, look."),
     "dagster": ("dagster:dagster", "Open the Dagster UI: asset graph, runs, checks, metadata."),
     "test": ("test:test", "Run the default test suite; further arguments go to pytest."),
+    "erase": ("erase:erase", "Remove a person from snapshots, rejects, products and generations now."),
+    "doctor": (
+        "doctor:doctor",
+        "Look at Python, packages, disk, time zones, the source, its role, grants, columns.",
+    ),
     "docs": ("docs:docs", "Generate the reference pages from their sources."),
 }
 """Name → where it lives (module of this package, attribute) and what it does, in one line."""

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from dagster import DagsterError
 from rich.markup import escape
 from rich.padding import Padding
 from rich.panel import Panel
@@ -29,15 +30,15 @@ from pipelines.refresh import Refresh, RunRefused
 from store.embedded import EmbeddedPostgresError
 from store.files import sha256_of
 from store.generator import generate_world
-from store.home import HomeRecord, read_home, write_home
+from store.home import read_home
 from store.lake import Lake
 from store.pg_binaries import PostgresNotFound
 from store.settings import Settings, load_settings
 from store.source import embedded_server
-from store.worlds import WorldError, load_world, read_world
+from store.worlds import WorldError, load_world, read_world, remember
 
 OURS = ("lake", "generations", "revocations", "postgres", "dagster", "secrets", "inbox", "world", "home.json")
-FAILURES = (RunRefused, EmbeddedPostgresError, PostgresNotFound, WorldError, OSError)
+FAILURES = (RunRefused, EmbeddedPostgresError, PostgresNotFound, WorldError, DagsterError, OSError, ValueError)
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,7 @@ def _load(settings: Settings, wanted: Wanted) -> None:
             )
             filled = sum(1 for n in rows.values() if n)
             say(f"{sum(rows.values()):,} rows in {filled} tables, as of {loaded.as_of:%Y-%m-%d %H:%M} UTC")
-    write_home(settings.home, HomeRecord(world=loaded.name, as_of=loaded.as_of, origin=wanted.origin))
+    remember(settings.home, loaded, wanted.origin)
 
 
 def _summary(settings: Settings, done: Refresh) -> Person | None:

@@ -14,10 +14,13 @@ import typer
 
 from pipelines.cli.console import Steps, fail, out
 from store.generator import DEFAULT_AS_OF, generate_world
+from store.settings import load_settings
 
 
 def generate(
-    to: Annotated[Path, typer.Option("--to", help="Folder the world is written to; new or empty.")],
+    to: Annotated[
+        Path | None, typer.Option("--to", help="Folder the world is written to, new or empty; default: HOME/world.")
+    ] = None,
     users: Annotated[int, typer.Option(min=1, help="How many people live in it.")] = 10_000,
     seed: Annotated[int, typer.Option(min=0, help="Same seed and size, same bytes.")] = 7,
     as_of: Annotated[
@@ -30,6 +33,7 @@ def generate(
 
     Load it with `flowforge source load DIR`.
     """
+    folder = to or load_settings().home / "world"
     steps = Steps()
     open_step: list[str] = []
 
@@ -42,7 +46,7 @@ def generate(
     at = as_of if as_of is None or as_of.tzinfo else as_of.replace(tzinfo=UTC)
     try:
         with steps.showing():
-            world = generate_world(to, users=users, seed=seed, as_of=at, replace=replace, progress=begin)
+            world = generate_world(folder, users=users, seed=seed, as_of=at, replace=replace, progress=begin)
             steps.end(open_step.pop())
     except (FileExistsError, ValueError) as error:
         fail(str(error))

@@ -78,7 +78,9 @@ def verify(generation: GenerationId = None) -> None:
 
 @app.command()
 def rollback(
-    to: Annotated[str | None, typer.Option("--to", help="Generation to go back to; default: the one before.")] = None,
+    to: Annotated[
+        str | None, typer.Argument(metavar="[GENERATION]", help="Generation to go back to; default: the one before.")
+    ] = None,
     reason: Annotated[str, typer.Option(help="Kept with the quarantined generation.")] = "rolled back",
 ) -> None:
     """Serve an earlier verified generation and quarantine the one left."""

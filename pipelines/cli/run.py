@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
+from dagster import DagsterError
 from rich.markup import escape
 
 from pipelines.cli.console import Steps, fail, out
@@ -41,7 +42,7 @@ def run(
         needs_server = settings.source.url is None and instant is None
         with embedded_server(settings) if needs_server else nullcontext():
             done = refreshed(settings, instant, accept_drift=accept_drift, quiet=as_json)
-    except (RunRefused, EmbeddedPostgresError, PostgresNotFound, ValueError) as error:
+    except (RunRefused, EmbeddedPostgresError, PostgresNotFound, DagsterError, ValueError) as error:
         fail(str(error))
     if as_json:
         out.print_json(json.dumps(asdict(done)))

@@ -19,10 +19,10 @@ def serve(
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port; 0 = any free one.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, max=64, help="Worker processes; default: API__WORKERS.")] = None,
 ) -> None:
-    """Serve the published generations over HTTP; docs at /docs. Ctrl-C or SIGTERM stops.
+    """Serve the published generations over HTTP; docs at /docs.
 
-    Starts before anything is published too: it answers 503 until the first generation is live, and
-    follows every later one without a restart.
+    Ctrl-C or SIGTERM stops it. It starts before anything is published too: it answers 503 until the first
+    generation is live, and follows every later one without a restart.
     """
     os.environ["FLOWFORGE_HOME"] = str(load_settings().home)
     become_server(host, port, workers)

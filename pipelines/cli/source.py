@@ -32,7 +32,7 @@ from store.source import (
     source_url,
     transaction,
 )
-from store.worlds import WorldError, load_world, world_of
+from store.worlds import WorldError, load_world, remember, world_of
 
 app = typer.Typer(help="The app's Postgres: start, stop, migrate, load, generate, look.", no_args_is_help=True)
 console = Console()
@@ -88,6 +88,7 @@ def load(
                 replace=replace,
                 progress=lambda table, rows: bar.update(task, description=f"loading {table}: {rows:,} rows"),
             )
+        remember(load_settings().home, world)
         rows = sum(row_counts(url).values())
         console.print(f"loaded {world.name}: {rows:,} rows, as of {world.as_of.isoformat()}")
 

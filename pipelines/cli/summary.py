@@ -115,16 +115,22 @@ def _feed(reader: Reader, user_id: int) -> list[str]:
         return []
     mine = feed.filter((pl.col("viewer_id") == user_id) & (pl.col("mode") == "ranked")).sort("position").head(SHOWN)
     wanted = [*mine["object_id"], *mine["lead_activity_id"]]
-    texts = {
-        row["id"]: _text(row["body"])
+    acts = {
+        row["id"]: row
         for row in reader.table("staged_activities").filter(pl.col("id").is_in(wanted)).iter_rows(named=True)
     }
     groups = {row["id"]: row["name"] for row in reader.table("staged_groups").iter_rows(named=True)}
-    return [_feed_line(reader, row, texts, groups, user_id) for row in mine.iter_rows(named=True)]
+    return [
+        f"{_feed_line(reader, row, acts, groups, user_id)}\n    why: {_why(reader, row)}"
+        for row in mine.iter_rows(named=True)
+    ]
 
 
-def _feed_line(reader: Reader, row: dict[str, Any], texts: dict[int, str], groups: dict[int, str], viewer: int) -> str:
-    who = "You" if row["sample_actor_ids"] == [viewer] else reader.names(row["sample_actor_ids"], row["other_count"])
+def _feed_line(
+    reader: Reader, row: dict[str, Any], acts: dict[int, dict[str, Any]], groups: dict[int, str], viewer: int
+) -> str:
+    """Who did what, and when."""
+    who = _people(reader, row["sample_actor_ids"], row["other_count"], viewer)
     owner = row["object_owner_id"]
     whose = "your" if owner == viewer else f"{reader.name(owner)}'s" if owner is not None else "a"
     verb = VERBS[row["verb"]]
@@ -134,18 +140,55 @@ def _feed_line(reader: Reader, row: dict[str, Any], texts: dict[int, str], group
     elif row["verb"] == "group_join":
         what = groups.get(row["object_id"], "a group")
     elif row["verb"] == "post":
-        # Reshares join the post's card: the author posted it, the others passed it on.
-        sharers = [i for i in row["sample_actor_ids"] if i != owner]
         who = "You" if owner == viewer else reader.name(owner)
-        what = f"“{texts.get(row['object_id'], '')}”"
-        if sharers:
-            what += f", shared by {reader.names(sharers, row['other_count'])}"
+        what = f"“{_said(acts, row['object_id'])}”{_sharers(reader, row, acts, viewer)}"
     elif row["verb"] == "comment":
-        what = f"on {whose} {row['object_type']}: “{texts.get(row['lead_activity_id'], '')}”"
+        what = f"on {whose} {row['object_type']}: “{_said(acts, row['lead_activity_id'])}”"
     else:
-        what = f"{whose} {row['object_type']} “{texts.get(row['object_id'], '')}”"
-    hint = " · suggested" if row["reason"] == "suggested" else ""
-    return f"{who} {verb} {what}  ({_ago(reader.as_of, row['last_activity_at'])}{hint})"
+        what = f"{whose} {row['object_type']} “{_said(acts, row['object_id'])}”"
+    return f"{who} {verb} {what}  ({_ago(reader.as_of, row['last_activity_at'])})"
+
+
+def _sharers(reader: Reader, row: dict[str, Any], acts: dict[int, dict[str, Any]], viewer: int) -> str:
+    """Reshares join the post's card: the author posted it, the others passed it on."""
+    owner = row["object_owner_id"]
+    named = [i for i in row["sample_actor_ids"] if i != owner]
+    post = acts.get(row["object_id"])
+    # The card began with the post itself: its author is one of the actors, perhaps not a named one.
+    has_author = post is not None and post["created_at"] == row["first_activity_at"]
+    others = row["actor_count"] - len(named) - int(has_author)
+    return f", shared by {_people(reader, named, others, viewer, start=False)}" if named else ""
+
+
+def _people(reader: Reader, ids: list[int], others: int, viewer: int, *, start: bool = True) -> str:
+    """The viewer first, as "you", then the others."""
+    names = [reader.name(i) for i in ids if i != viewer]
+    if viewer in ids:
+        names.insert(0, "You" if start else "you")
+    if others > 0:
+        names.append(f"{others} other{'s' if others > 1 else ''}")
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _why(reader: Reader, row: dict[str, Any]) -> str:
+    """Why it is here, from its reason and the parts of its score (docs/feed.md)."""
+    lead = reader.name(row["lead_actor_id"])
+    told = {
+        "own": "your own",
+        "friend": f"{lead} is your friend",
+        "suggested": f"suggested: {lead} is a friend of your friends, and this is public",
+    }[row["reason"]]
+    touch, response = (round(2 ** (row[part] / 1_000_000)) - 1 for part in ("k_affinity", "k_engagement"))
+    reasons = [told]
+    if touch:
+        times = "15 times or more" if touch == 15 else "once" if touch == 1 else f"{touch} times"
+        reasons.append(f"in touch {times} lately")
+    if response:
+        reasons.append(f"{response} point{'s' if response > 1 else ''} of response")
+    if row["k_diversity"] < 0:
+        whom = "you" if row["reason"] == "own" else lead
+        reasons.append(f"lower, after newer things by {whom}")
+    return " · ".join(reasons)
 
 
 def _recommendations(reader: Reader, user_id: int) -> list[str]:
@@ -190,6 +233,10 @@ def _entitlements(reader: Reader, user_id: int) -> list[str]:
             state += f" ({row['overage']} over)" if row["overage"] else ""
         lines.append(f"{row['feature_key']}: {state} — {plans.get(row['plan_id'], 'plan')}")
     return lines
+
+
+def _said(acts: dict[int, dict[str, Any]], activity_id: int) -> str:
+    return _text(acts[activity_id]["body"]) if activity_id in acts else ""
 
 
 def _text(body: str) -> str:

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, time, timedelta
 import polars as pl
 import pytest
 
-from assets.digests.local_time import (
+from assets.local_time import (
     TZDATA_VERSION,
     date_exists,
     known_zone,

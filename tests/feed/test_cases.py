@@ -1,8 +1,13 @@
-"""Behaviour cases A1 … A16 as far as the product decides them (paging and states are the API's)."""
+"""Behaviour cases A1 … A16 as far as the product decides them.
+
+Paging and states are the API's: A11, A12, A13, A14 and A16 are in ``tests/api/test_pages.py``.
+"""
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -164,3 +169,9 @@ def test_a16_a_viewer_who_was_long_away_is_not_in_the_generation(world: World) -
     result = run(world)
     assert items(result, VIEWER) == []
     assert items(result, TARGET) != []
+
+
+def test_every_case_of_the_feed_has_a_test_that_names_it() -> None:
+    pages = Path(__file__).parents[1] / "api" / "test_pages.py"
+    named = re.findall(r"^def test_a(\d+)_", Path(__file__).read_text() + pages.read_text(), re.MULTILINE)
+    assert {int(number) for number in named} == set(range(1, 17))

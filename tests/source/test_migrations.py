@@ -9,6 +9,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import CheckConstraint
 
+from pipelines.schema_page import QUERIES
 from store.models import TABLES, metadata
 from store.source import NotOurDatabase, migrate, migrate_down, ownership, row_counts, transaction
 from tests.support.source import run
@@ -68,3 +69,30 @@ def test_migrating_down_an_empty_database_does_nothing(new_database: Callable[..
     assert migrate_down(url) == "base"
     with transaction(url) as connection:
         assert ownership(connection) == "empty"
+
+
+def test_data_survive_every_revision_down_and_up_again(new_database: Callable[..., str]) -> None:
+    url = new_database(migrated=False)
+    migrate(url)
+    run(
+        url,
+        "INSERT INTO app.friendships VALUES (1, 2, now()), (1, 3, now())",
+        "INSERT INTO flowforge.world VALUES ('w', now(), 'none', 'test', 'x')",
+    )
+    for revision in ("0002", "0001"):
+        assert migrate_down(url, revision) == revision
+        assert run(url, "SELECT count(*) FROM app.friendships") == [(2,)]
+    for revision in ("0002", "0003"):
+        assert migrate(url, revision) == revision
+        assert run(url, "SELECT count(*) FROM app.friendships") == [(2,)]
+    assert run(url, "SELECT count(*) FROM flowforge.world") == [(0,)], "what a step down drops is gone"
+    assert _differences(url) == []
+
+
+def test_every_index_serves_the_query_it_is_there_for(fresh_database: str) -> None:
+    wanted = {str(index.name) for table in TABLES.values() for index in table.indexes}
+    assert set(QUERIES) == wanted
+    for index, query in QUERIES.items():
+        off = [f"SET enable_{way} = off" for way in ("seqscan", "bitmapscan", "sort")]
+        plan = "\n".join(line for (line,) in run(fresh_database, *off, f"EXPLAIN {query}"))
+        assert index[:63] in plan, plan

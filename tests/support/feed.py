@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -21,6 +22,12 @@ MICROSECOND = timedelta(microseconds=1)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 SCHEMAS = {contract.name: contract.schema for contract in (*STAGED, *FEED)}
 Row = dict[str, Any]
+IS_NIGHTLY = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
+
+
+def examples(by_day: int, by_night: int) -> int:
+    """How many examples the profile asks for."""
+    return by_night if IS_NIGHTLY else by_day
 
 
 @dataclass

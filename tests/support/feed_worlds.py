@@ -8,11 +8,14 @@ from datetime import datetime, timedelta
 from tests.support.feed import AS_OF, MICROSECOND, Row, World
 
 
-def fuzzed_world(seed: int, *, as_of: datetime = AS_OF) -> World:
-    """A tiny, dense world in which every rule has something to decide. Same seed, same world."""
+def fuzzed_world(seed: int, *, as_of: datetime = AS_OF, crowd: int = 0, life: int = 0) -> World:
+    """A tiny, dense world in which every rule has something to decide. Same seed, same world.
+
+    ``crowd`` people with ``life`` activities, else a few.
+    """
     rng = random.Random(seed)
     world = World(as_of=as_of)
-    people = list(range(1, rng.randint(4, 11)))
+    people = list(range(1, 1 + crowd if crowd else rng.randint(4, 11)))
     for id_ in people:
         world.user(
             id_,
@@ -36,18 +39,20 @@ def fuzzed_world(seed: int, *, as_of: datetime = AS_OF) -> World:
         for id_ in people:
             if rng.random() < 0.5:
                 world.member(group, id_, until=rng.choices([None, as_of, as_of + MICROSECOND], [6, 1, 1])[0])
-    _fuzz_activities(world, rng, people)
+    _fuzz_activities(world, rng, people, life or rng.randint(5, 90))
+    if rng.random() < 0.15:
+        _fuzz_devotion(world, rng, people)
     _fuzz_restrictions(world, rng, people)
     return world
 
 
-def _fuzz_activities(world: World, rng: random.Random, people: list[int]) -> None:
+def _fuzz_activities(world: World, rng: random.Random, people: list[int], amount: int) -> None:
     strangers = [*people, 77]
     audiences = rng.choice([["public"], ["public"] * 4 + ["friends"], ["public", "public", "friends", "only_me"]])
     month = world.as_of.replace(day=1, hour=0)
     made: list[Row] = []
-    for number in range(rng.randint(5, 90)):
-        id_ = 100 + number if rng.random() < 0.9 else 1000 - number
+    for number in range(amount):
+        id_ = 100 + number if rng.random() < 0.9 else 9000 - number
         verb = rng.choice(["post", "post", "comment", "comment", "reshare", "reaction", "friend_add", "group_join"])
         days = rng.choices([14, 1, 3, 40, 100], [4, 8, 4, 1, 1])[0]
         at = world.as_of - timedelta(hours=rng.randint(0, days * 24))
@@ -71,13 +76,13 @@ def _fuzz_activities(world: World, rng: random.Random, people: list[int]) -> Non
         elif verb != "post":
             objects = [a for a in made if a["verb"] in ("post", "comment")]
             if not objects or rng.random() < 0.03:
-                more |= {"object_type": rng.choice(["post", "comment"]), "object_id": 9999, "object_owner_id": 1}
+                more |= {"object_type": rng.choice(["post", "comment"]), "object_id": 99_999, "object_owner_id": 1}
             else:
                 favoured = objects[:3] if rng.random() < 0.6 else objects
                 parent = rng.choice(favoured)
                 more |= {"on": parent["id"]}
-                if verb == "comment" and rng.random() < 0.15:
-                    more |= {"reply_to_user_id": None}
+                if verb == "comment" and rng.random() < 0.3:
+                    more |= {"reply_to_user_id": rng.choice([None, *strangers])}
                 if rng.random() < 0.1:
                     more |= {"object_owner_id": rng.choice([None, *people])}
         world.activity(id_, rng.choice(people), verb, **more)
@@ -85,6 +90,15 @@ def _fuzz_activities(world: World, rng: random.Random, people: list[int]) -> Non
     for row in world.rows["activities"]:
         if row["verb"] == "post" and rng.random() < 0.8:
             row["object_audience"] = row["audience"]
+
+
+def _fuzz_devotion(world: World, rng: random.Random, people: list[int]) -> None:
+    """Somebody reacts to one person's posts more often than the affinity cap counts."""
+    fan, star = rng.sample(people, 2)
+    for number in range(rng.randint(10, 20)):
+        at = world.as_of - timedelta(days=rng.randint(1, 20), hours=number)
+        post = world.activity(10_000 + 2 * number, star, "post", at=at)
+        world.activity(post + 1, fan, "reaction", on=post, at=at + timedelta(minutes=1))
 
 
 def _fuzz_restrictions(world: World, rng: random.Random, people: list[int]) -> None:

@@ -1,0 +1,187 @@
+"""Feeds (spec 03.7): full rebuild against plain DuckDB SQL of the same semantics, same bytes.
+
+    python benchmarks/bench_feed.py [--home DIR] [--sizes 20000,60000,200000] [--rival 20000,200000]
+
+Worlds come from the generator and stay in ``--home``. Both sides read the same Parquet files and end
+with the whole table in memory, each in a process of its own with two threads; the table is then
+written as Parquet and compared by its sha256. The rival is ``feed_rival.sql``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import sys
+import tempfile
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import polars as pl
+
+from assets.feed.log2 import diversity_micro_bits, micro_bits
+from assets.feed.product import INPUTS, feed
+from assets.frame import Inputs, Result
+from benchmarks.measure import exponent, in_child, machine_facts, measured, median, peak_mib, table, write_section
+from quality.feed import FEED
+from quality.staged import STAGED
+from store.generator import generate_world
+from store.settings import FeedSettings
+
+HERE = Path(__file__).parent
+SCHEMAS = {contract.name: contract.schema for contract in (*STAGED, *FEED)}
+LONGEST = 1_500.0
+
+
+def as_of(world: Path) -> datetime:
+    return datetime.fromisoformat(json.loads((world / "world.json").read_text())["as_of"])
+
+
+def files(world: Path) -> dict[str, Path]:
+    return {name: world / f"{name.removeprefix('staged_')}.parquet" for name in INPUTS}
+
+
+def with_dormant(users: pl.LazyFrame, percent: int, at: datetime) -> pl.LazyFrame:
+    """The same people, ``percent`` of them not seen for 60 days."""
+    return users.with_columns(
+        pl.when(pl.col("id").rank("ordinal") % 100 < percent)
+        .then(pl.lit(at - timedelta(days=60)))
+        .otherwise("last_seen_at")
+        .cast(pl.Datetime("us", "UTC"))
+        .alias("last_seen_at")
+    )
+
+
+def ours(world: Path, dormant: int) -> Result:
+    frames = {name: pl.scan_parquet(path).select(list(SCHEMAS[name])) for name, path in files(world).items()}
+    if dormant:
+        frames["staged_users"] = with_dormant(frames["staged_users"], dormant, as_of(world))
+    nothing = {name: pl.LazyFrame(schema=SCHEMAS[name]) for name in feed.tables}
+    return feed.compute(Inputs(frames, nothing, None, FeedSettings(), as_of(world)))
+
+
+def rival(world: Path) -> pl.DataFrame:
+    config = FeedSettings()
+    connection = duckdb.connect()
+    connection.execute("SET threads = 2; SET TimeZone = 'UTC'")
+    for name, path in files(world).items():
+        connection.execute(f"CREATE VIEW {name.removeprefix('staged_')} AS FROM read_parquet('{path}')")
+    connection.execute(
+        """CREATE TABLE settings AS SELECT $1::TIMESTAMPTZ AS as_of, $2::INT AS window_days, $3::INT AS max_ranked,
+        $4::INT AS max_chronological, $5::INT AS max_per_actor, $6 AS reply_rule, $7::BIGINT AS half_life_hours""",
+        [as_of(world), config.window_days, config.max_ranked, config.max_chronological, config.max_per_actor,
+         config.reply_rule, config.half_life_hours],
+    )  # fmt: skip
+    ranks, counts = range(config.max_per_actor), range(20_000)
+    diversity = pl.DataFrame({"i": ranks, "k": [diversity_micro_bits(i) for i in ranks]})
+    logs = pl.DataFrame({"n": counts, "l": [micro_bits(n) for n in counts]})
+    connection.register("diversity", diversity)
+    connection.register("logs", logs)
+    connection.execute((HERE / "feed_rival.sql").read_text())
+    return connection.sql("FROM feed_items").pl()
+
+
+def digest(items: pl.DataFrame) -> str:
+    """Sha256 of the table as one Parquet file."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "feed_items.parquet"
+        items.rechunk().write_parquet(path, compression="uncompressed", statistics=False, row_group_size=1_000_000)
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def child(side: str, world: Path, dormant: int) -> dict[str, Any]:
+    """One measured run in this process."""
+    if side == "rival":
+        items, figures = measured(lambda: rival(world))
+        stages: dict[str, int] = {}
+    else:
+        result, figures = measured(lambda: ours(world, dormant))
+        items = result.tables["feed_items"]
+        stages = {count.stage: count.rows_in for count in result.counts}
+    figures["peak_mib"] = peak_mib()
+    viewers = items["viewer_id"].n_unique()
+    return {**figures, "rows": items.height, "viewers": viewers, "stages": stages, "sha256": digest(items)}
+
+
+def world_of(home: Path, users: int) -> Path:
+    world = home / f"w{users}"
+    if not (world / "world.json").exists():
+        print(f"making a world of {users} users", flush=True)
+        generate_world(world, users=users, replace=True)
+    return world
+
+
+def runs(side: str, world: Path, rounds: int, dormant: int = 0) -> list[dict[str, Any]]:
+    done = []
+    for _ in range(rounds):
+        done.append(in_child(__file__, "--child", side, str(world), str(dormant), timeout=LONGEST))
+        shown = {name: round(done[-1][name], 2) for name in ("cpu", "wall", "peak_mib")}
+        print(f"{side:6} {world.name:8} dormant {dormant:3} % {shown}", flush=True)
+    return done
+
+
+def compare(home: Path, sizes: list[int], rival_sizes: list[int], large_rounds: int) -> str:
+    rows, activities, costs, verdicts = [], [], [], []
+    for users in sizes:
+        world = world_of(home, users)
+        mine = runs("ours", world, 3)
+        activities.append(mine[0]["stages"]["activities"])
+        costs.append(median(mine, "cpu"))
+        theirs = runs("rival", world, 3 if users < max(sizes) else large_rounds) if users in rival_sizes else []
+        if len({run["sha256"] for run in (*mine, *theirs)}) != 1:
+            raise SystemExit(f"the tables of {world} differ")
+        row = [f"{mine[0]['viewers']:,}", f"{activities[-1]:,}", f"{mine[0]['rows']:,}", len(mine), len(theirs)]
+        for name in ("cpu", "wall", "peak_mib"):
+            row += [f"{median(mine, name):,.1f}", f"{median(theirs, name):,.1f}" if theirs else "–"]
+        ratios = [median(theirs, name) / median(mine, name) for name in ("cpu", "wall")] if theirs else []
+        rows.append([*row, *([f"{ratio:.2f}" for ratio in ratios] or ["–", "–"])])
+        verdicts += (
+            [f"{users:,} users: {ratios[0]:.2f} × by CPU, {ratios[1]:.2f} × by wall, same sha256"] if theirs else []
+        )
+    head = [
+        "viewers", "activities", "items", "runs", "SQL runs", "CPU s", "SQL CPU s", "wall s", "SQL wall s",
+        "peak MiB", "SQL peak MiB", "CPU ratio", "wall ratio",
+    ]  # fmt: skip
+    slope = exponent(activities, costs)
+    return "\n\n".join(
+        [
+            table(head, rows),
+            f"Goal ≥ 5 × plain SQL: {'; '.join(verdicts)}.",
+            f"Goal exponent in activities ≤ 1.1: {slope:.2f} over {', '.join(f'{n:,}' for n in activities)}.",
+        ]
+    )
+
+
+def dormant_cost(home: Path, users: int) -> str:
+    rows = []
+    for percent in (0, 50, 100):
+        done = runs("ours", world_of(home, users), 3, percent)
+        pairs = done[0]["stages"].get("eligible", 0)
+        rows.append([f"{percent} %", f"{done[0]['viewers']:,}", f"{pairs:,}", f"{median(done, 'cpu'):.2f}"])
+    head = ["dormant", "viewers", "(viewer, activity) pairs looked at", "CPU s"]
+    return f"Dormant users ({users:,} users; what stays at 100 % is what all viewers share):\n\n{table(head, rows)}"
+
+
+def main() -> None:
+    if len(sys.argv) > 1 and sys.argv[1] == "--child":
+        print(json.dumps(child(sys.argv[2], Path(sys.argv[3]), int(sys.argv[4]))))
+        return
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--home", type=Path, default=Path("var/bench/feed"))
+    parser.add_argument("--sizes", default="20000,60000,200000")
+    parser.add_argument("--rival", default="20000,200000", help="sizes the SQL runs at too")
+    parser.add_argument("--large-rounds", type=int, default=3, help="runs of the SQL at the largest size")
+    arguments = parser.parse_args()
+    sizes, rival_sizes = ([int(n) for n in text.split(",")] for text in (arguments.sizes, arguments.rival))
+    facts = machine_facts("polars", "duckdb", "numba")
+    compared = compare(arguments.home, sizes, rival_sizes, arguments.large_rounds)
+    body = "\n\n".join([facts, compared, dormant_cost(arguments.home, min(sizes))])
+    print(body)
+    write_section("Feeds (03.7)", body)
+
+
+if __name__ == "__main__":
+    main()
