@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 
 import polars as pl
 
@@ -17,6 +18,9 @@ from assets.frame import StageCount
 
 SEEN_DAYS = 30
 """Viewers not seen for longer cost nothing and have no feed (03.5)."""
+
+DENSE = 8
+"""Ids are dense when the greatest is at most this many times their count."""
 
 
 @dataclass(frozen=True)
@@ -31,8 +35,23 @@ class People:
         return len(self.ids)
 
     def number(self, ids: pl.Series) -> pl.Series:
-        """The numbers of ``ids`` (UInt32; null stays null)."""
-        return self.ids.search_sorted(ids).cast(pl.UInt32).set(ids.is_null(), None)
+        """The numbers of ``ids`` (UInt32); null where null, or nobody's."""
+        if self.count == 0:
+            return pl.repeat(None, len(ids), dtype=pl.UInt32, eager=True).alias(ids.name)
+        if self._table is None:
+            found = self.ids.search_sorted(ids).cast(pl.UInt32)
+            is_theirs = self.ids.gather(found.clip(upper_bound=self.count - 1)) == ids
+            return found.set(~is_theirs.fill_null(value=False), None)
+        is_inside = ids.is_between(0, len(self._table) - 1)
+        return self._table.gather(ids.set(~is_inside, None).cast(pl.UInt32)).alias(ids.name)
+
+    @cached_property
+    def _table(self) -> pl.Series | None:
+        """The number of every id where ids are dense enough for a table: a gather costs a tenth of a search."""
+        if self.count == 0 or int(self.ids[0]) < 0 or int(self.ids[-1]) > DENSE * self.count:
+            return None
+        table = pl.repeat(None, int(self.ids[-1]) + 1, dtype=pl.UInt32, eager=True)
+        return table.scatter(self.ids, pl.int_range(self.count, dtype=pl.UInt32, eager=True))
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import polars as pl
 import pytest
 
+from assets.feed.people import People
 from assets.frame import Result
 from store.settings import FeedSettings
 from tests.support.feed import AS_OF, World, items, run
@@ -110,3 +112,10 @@ def test_a_suggestion_that_friends_crowd_out_is_displaced(world: World) -> None:
     assert _told(run(world, previous=first)) == {_item(first, 5): "displaced"}
     world.rows["users"][-1]["profile_visibility"] = "private"
     assert _told(run(world, previous=first)) == {_item(first, 5): "removed"}
+
+
+@pytest.mark.parametrize("scale", [1, 10**6])
+def test_who_is_nobody_has_no_number(scale: int) -> None:
+    ids = pl.Series([2 * scale, 5 * scale, 6 * scale])
+    asked = pl.Series("asked", [5 * scale, None, 1, 7 * scale, 4 * scale, 2 * scale, -3])
+    assert People(ids).number(asked).to_list() == [1, None, None, None, None, 0, None]
