@@ -76,7 +76,7 @@ def main() -> None:
     goals: list[list[Any]] = []
     with tempfile.TemporaryDirectory() as scratch:
         for name, case in cases(worlds, Path(scratch)).items():
-            report, cost = measured(partial(judged, case, FriendsSettings(), Engine(threads=2)))
+            report, cost = measured(partial(judged, case, FriendsSettings(ranker="learned"), Engine(threads=2)))
             rankers = report["rankers"]
             rows += [[name, ranker, *figures(told)] for ranker, told in rankers.items()]
             own, textbook = rankers["flowforge"], rankers["adamic_adar"]

@@ -75,7 +75,7 @@ def test_what_was_held_out_is_not_seen_and_every_ranker_is_judged_on_the_same_vi
         case = case_of(given_, AS_OF)
         everything, part = given_["staged_friendships"].collect().height, 5 if is_timed else 10
         assert case.later.height == pytest.approx(everything / part, rel=0.3)
-        report = judged(case, FriendsSettings(k=20), Engine(2))
+        report = judged(case, FriendsSettings(k=20, ranker="learned"), Engine(2))
         counts = {told["viewer_count"] for told in report["rankers"].values()}
         assert counts == {report["viewer_count"]} and min(counts) > 30
         assert report["rankers"]["flowforge"]["recall_at_20"] > report["rankers"]["popularity"]["recall_at_20"]

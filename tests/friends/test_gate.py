@@ -16,7 +16,7 @@ from store.settings import FriendsSettings
 from tests.friends.test_learned import circles
 from tests.support.friends import AS_OF, frames
 
-CONFIG = FriendsSettings(k=10)
+CONFIG = FriendsSettings(k=10, ranker="learned")
 
 
 def run(before: Result | None = None, config: FriendsSettings = CONFIG) -> Result:

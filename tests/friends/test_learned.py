@@ -20,7 +20,7 @@ from store.settings import FriendsSettings
 from tests.support.friends import AS_OF, counts, frames, friendships, run, users
 from tests.support.friends_oracle import Oracle
 
-CONFIG = FriendsSettings(k=10)
+CONFIG = FriendsSettings(k=10, ranker="learned")
 
 
 def circles(*, is_timed: bool = False, seed: int = 5) -> dict[str, list[dict[str, Any]]]:

@@ -33,7 +33,7 @@ def test_a_hub_a_hermit_an_isolated_pair_and_who_blocked_everybody_have_right_li
 def test_a_learned_score_is_never_below_what_popularity_gives() -> None:
     rows = circles()
     rows["staged_users"] += users(1000)
-    table = run(rows, FriendsSettings(k=10)).tables["friend_recommendations"]
+    table = run(rows, FriendsSettings(k=10, ranker="learned")).tables["friend_recommendations"]
     only_popular = table["sources"].list.join(",") == "popular"
     assert only_popular.any()
     assert table.filter(only_popular)["score"].max() <= 900
