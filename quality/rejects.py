@@ -109,6 +109,11 @@ def row_rules(table: str, contract: Contract, as_of: datetime) -> list[Rule]:
         for (owner, column), labels in ENUMS.items()
         if owner == table
     ]
+    rules += [
+        Rule("is not negative", name, pl.col(name) < 0, is_money)
+        for name, dtype in contract.schema.items()
+        if dtype == pl.Int64 and (name == "id" or name.endswith("_id"))
+    ]
     if pair := _PAIRS.get(table):
         rules.append(Rule("is not the same user twice", pair[1], pl.col(pair[0]) == pl.col(pair[1])))
     if table == "friendships":
@@ -122,11 +127,6 @@ def row_rules(table: str, contract: Contract, as_of: datetime) -> list[Rule]:
             rules.append(
                 Rule(f"has at most {TEXT_LIMIT} characters", name, pl.col(name).str.len_chars() > TEXT_LIMIT, is_money)
             )
-    rules += [
-        Rule("is not negative", name, pl.col(name) < 0, is_money)
-        for name, dtype in contract.schema.items()
-        if dtype == pl.Int64 and (name == "id" or name.endswith("_id"))
-    ]
     if "currency" in contract.schema:
         rules.append(
             Rule("is three capital letters", "currency", ~pl.col("currency").str.contains(r"^[A-Z]{3}$"), True)

@@ -96,7 +96,7 @@ def test_the_exposure_cap_holds_for_learned_scores() -> None:
 
 
 def test_with_few_friendships_the_fixed_weights_stand_and_the_run_says_so() -> None:
-    result = run({"staged_users": users(1, 2, 3), "staged_friendships": friendships((1, 2), (2, 3))})
+    result = run({"staged_users": users(1, 2, 3), "staged_friendships": friendships((1, 2), (2, 3))}, CONFIG)
     assert not result.tables["friend_model"]["is_learned"].any()
     assert "are needed" in result.notes["ranker_reason"]
 
