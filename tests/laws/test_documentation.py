@@ -42,7 +42,7 @@ def test_every_contract_has_a_sentence():
 def test_the_readme_names_only_commands_that_exist():
     names = {path[0] for path, _ in _commands(build_group(), ())}
     used = {
-        line.split("./flowforge ")[1].split()[0].strip("`|")
+        line.split("./flowforge ")[1].split()[0].strip("`|;,")
         for line in (ROOT / "README.md").read_text().splitlines()
         if "./flowforge " in line
     }
