@@ -74,7 +74,7 @@ def test_every_run_of_a_story_equals_the_oracle_and_keeps_the_laws(seed: int) ->
 
 @pytest.mark.slow
 @given(st.integers(0, 10**9))
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 def test_many_stories_equal_the_oracle_and_keep_the_laws(seed: int) -> None:
     _assert_laws(_tell(seed))
 

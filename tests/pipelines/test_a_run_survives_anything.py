@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from store.failpoints import FAILPOINTS
 from store.generator import generate_world
+from store.settings import Settings
+from store.source import embedded_server
 from tests.support.flowforge import flowforge, live, make_world_home, products
 
 BEFORE = {"FLOWFORGE_FEED__HALF_LIFE_HOURS": "12", "FLOWFORGE_FRIENDS__K": "10"}
@@ -45,13 +48,14 @@ def reference(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def home(reference: Path, tmp_path: Path) -> Path:
+def home(reference: Path, tmp_path: Path) -> Iterator[Path]:
     """A copy of the home in which only the generation of BEFORE is served."""
     copy = tmp_path / "home"
     copy_home(reference.parent / f"{reference.name}-served", copy)
     for snapshot in (copy / "lake" / "snapshots").iterdir():
         shutil.rmtree(snapshot)
-    return copy
+    yield copy
+    embedded_server(Settings(home=copy)).stop()  # a killed run leaves its server behind
 
 
 @pytest.mark.parametrize(

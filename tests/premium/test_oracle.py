@@ -61,7 +61,7 @@ def test_every_table_equals_the_oracle_and_the_sums_reconcile(seed: int) -> None
 
 
 @pytest.mark.slow
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(seed=SEEDS)
 def test_every_table_equals_the_oracle_on_many_more_histories(seed: int) -> None:
     agree(seed)
