@@ -31,11 +31,11 @@ def test_the_asset_graph_shows_every_group_and_the_run_is_in_the_list(tmp_path: 
     ):
         browser = playwright.chromium.launch(executable_path=executable, args=FLAGS)
         page = browser.new_page(viewport={"width": 1900, "height": 1100})
-        page.goto(f"{base}/asset-groups", wait_until="networkidle")
+        page.goto(f"{base}/asset-groups", wait_until="domcontentloaded", timeout=120_000)
         for group in ("snapshot", "staged", "friends", "feed", "digests", "premium", "published"):
-            page.get_by_text(group, exact=True).first.wait_for(timeout=60_000)
+            page.get_by_text(group, exact=True).first.wait_for(timeout=120_000)
         page.screenshot(path=tmp_path / "graph.png")
-        page.goto(f"{base}/runs", wait_until="networkidle")
-        page.get_by_text("refresh_all").first.wait_for(timeout=60_000)
-        page.get_by_text("Success").first.wait_for(timeout=60_000)
+        page.goto(f"{base}/runs", wait_until="domcontentloaded", timeout=120_000)
+        page.get_by_text("refresh_all").first.wait_for(timeout=120_000)
+        page.get_by_text("Success").first.wait_for(timeout=120_000)
         browser.close()
