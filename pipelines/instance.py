@@ -10,8 +10,13 @@ import os
 from pathlib import Path
 
 import dagster as dg
+from dagster import DagsterRunStatus
 
 from store.files import write_bytes_atomically
+
+COMMAND_TAG = {"flowforge/launched-by": "command"}
+"""On every run that computes in the process of a `flowforge` command, under the home's run lock."""
+UNFINISHED = [DagsterRunStatus.NOT_STARTED, DagsterRunStatus.STARTING, DagsterRunStatus.STARTED]
 
 TEMPLATE = """\
 # Written by `flowforge`; the same settings as the repository's dagster.yaml, for this home.
@@ -62,3 +67,16 @@ def prepare_instance(home: Path) -> Path:
 def open_instance(home: Path) -> dg.DagsterInstance:
     """The home's instance; close it with ``with``."""
     return dg.DagsterInstance.from_config(str(prepare_instance(home)))
+
+
+def end_dead_runs(instance: dg.DagsterInstance) -> list[str]:
+    """Mark runs whose command was killed as failed and free the pool slots they hold; their ids.
+
+    Only for the holder of the home's run lock: an unfinished run of another command is then a dead one.
+    A step that waits for the slot of a dead run would wait for ever.
+    """
+    dead = instance.get_runs(dg.RunsFilter(statuses=UNFINISHED, tags=COMMAND_TAG))
+    for run in dead:
+        instance.report_run_failed(run, "The command that computed this run was killed.")
+        instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+    return [run.run_id for run in dead]

@@ -22,7 +22,7 @@ from assets.factory import SNAPSHOT_TAG
 from assets.published.defs import ACCEPT_DRIFT_TAG
 from pipelines.definitions import build_defs
 from pipelines.housekeeping import keep_house
-from pipelines.instance import open_instance
+from pipelines.instance import COMMAND_TAG, end_dead_runs, open_instance
 from pipelines.jobs import HOURLY_GROUPS
 from pipelines.partitions import key_of, partitions_of
 from store.home import read_home
@@ -99,7 +99,7 @@ def refresh(
     if as_of is None:
         remember_world(settings)
     partitions = partitions_of(settings)
-    tags: dict[str, str] = {ACCEPT_DRIFT_TAG: "true"} if accept_drift else {}
+    tags = COMMAND_TAG | ({ACCEPT_DRIFT_TAG: "true"} if accept_drift else {})
     selection: list[dg.AssetKey] | None = None
     definitions = build_defs(settings)
     job = definitions.resolve_job_def("refresh_all")
@@ -117,6 +117,7 @@ def refresh(
         record = read_home(settings.home)
         key = key_of(partitions, record.as_of if record else datetime.now(UTC))
     with only_run(settings.home), open_instance(settings.home) as instance:
+        end_dead_runs(instance)
         lake.sweep()
         done = _execute(job, instance, key, tags, selection, listener)
         if done.is_success:
