@@ -41,10 +41,13 @@ class Principal:
     scopes: frozenset[Scope]
     expires_at: float
     user_id: int | None = field(init=False)
+    key: str = field(init=False)
+    """Names the principal among those of all roles."""
 
     def __post_init__(self) -> None:
-        """The subject as a user id: read once, because verified principals are remembered."""
+        """Read once, because verified principals are remembered."""
         object.__setattr__(self, "user_id", user_id_of(self.subject))
+        object.__setattr__(self, "key", f"{self.role}:{self.subject}")
 
 
 def user_id_of(text: str) -> int | None:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import permutations
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -20,7 +21,6 @@ from api.auth import TokenInvalid
 from api.conditional import JSON, VARY, is_fresh, stored_body
 from api.edge import MAX_HEADER_BYTES
 from api.instruments import RouteInstruments, instruments_of
-from api.limits import Verdict
 from api.negotiation import best_encoding, best_media_type
 from api.runtime import Runtime
 from store.payloads import DEFAULT_LIMIT
@@ -66,45 +66,49 @@ def _stored() -> dict[tuple[str, bytes], Stored]:
 
 
 class _Asked(NamedTuple):
-    """The headers that decide; an absent one is None."""
+    """The headers that decide, as sent; an absent one is None."""
 
     authorization: bytes
-    accept: str | None
-    accept_encoding: str | None
-    if_none_match: str | None
+    accept: bytes | None
+    accept_encoding: bytes | None
+    if_none_match: bytes | None
 
 
-_IGNORED: Final = 0
-_PASSED_ON: Final = 1
+_PASSED_ON: Final = -1
 _READ: Final[dict[bytes, int]] = {
     # CORS is the framework's; a GET with a body is unusual enough.
     b"origin": _PASSED_ON,
     b"content-length": _PASSED_ON,
     b"transfer-encoding": _PASSED_ON,
-    b"authorization": 2,
-    b"accept": 3,
-    b"accept-encoding": 4,
-    b"if-none-match": 5,
+    b"authorization": 0,
+    b"accept": 1,
+    b"accept-encoding": 2,
+    b"if-none-match": 3,
 }
 
 
 def _asked(headers: _Headers) -> _Asked | None:
     """What a request asks for; None for one that the framework should look at."""
-    found: list[bytes | None] = [None] * 6
+    found: list[Any] = [None, None, None, None]
     size = 0
     for name, value in headers:
         size += len(name) + len(value)
-        place = _READ.get(name, _IGNORED)
-        if place == _IGNORED:
-            continue
-        if place == _PASSED_ON or found[place] is not None:
-            return None
-        found[place] = value
-    bearer = found[2]
-    if size > MAX_HEADER_BYTES or bearer is None or bearer[:7].lower() != b"bearer ":
+        place = _READ.get(name)
+        if place is not None:
+            if place == _PASSED_ON or found[place] is not None:
+                return None
+            found[place] = value
+    bearer = found[0]
+    if bearer is None or size > MAX_HEADER_BYTES or bearer[:7].lower() != b"bearer ":
         return None
-    texts = [value.decode("latin-1") if value is not None else None for value in found[3:]]
-    return _Asked(bearer, texts[0], texts[1], texts[2])
+    return _Asked._make(found)
+
+
+@lru_cache(maxsize=1024)
+def _negotiated(accept: bytes | None, accept_encoding: bytes | None) -> tuple[bool, str | None]:
+    """Whether JSON is acceptable, and the encoding the client likes best."""
+    texts = [None if sent is None else sent.decode("latin-1") for sent in (accept, accept_encoding)]
+    return best_media_type(texts[0], (JSON,)) is not None, best_encoding(texts[1])
 
 
 class Hot:
@@ -134,7 +138,10 @@ class Hot:
     async def _answer(self, sent: _Headers, stored: Stored) -> tuple[int, _Headers, bytes] | None:
         """Status, headers and body; None where the reference has to answer. Counts against the limit last."""
         asked = _asked(sent)
-        if asked is None or best_media_type(asked.accept, (JSON,)) is None:
+        if asked is None:
+            return None
+        takes_json, encoding = _negotiated(asked.accept, asked.accept_encoding)
+        if not takes_json:
             return None
         runtime = self._runtime
         try:
@@ -154,20 +161,14 @@ class Hot:
         verdict = await limits.admit(principal) if limits.is_shared else limits.admit_here(principal)
         if not verdict.is_admitted:
             return None
-        return self._page(asked, generation, dataset, row, verdict)
-
-    def _page(
-        self, asked: _Asked, generation: Generation, dataset: Dataset, row: int, verdict: Verdict
-    ) -> tuple[int, _Headers, bytes]:
         etag = dataset.etag(row)
         headers = [(b"etag", b'W/"%b"' % etag.encode()), *self._head(generation, dataset), *verdict.headers()]
-        if is_fresh(asked.if_none_match, etag):
+        if asked.if_none_match is not None and is_fresh(asked.if_none_match.decode("latin-1"), etag):
             return 304, headers, b""
-        body, encoding = stored_body(dataset.page(row), best_encoding(asked.accept_encoding))
+        body, encoding = stored_body(dataset.page(row), encoding)
         if encoding is not None:
             headers.append((b"content-encoding", encoding.encode()))
-        headers.append((b"content-length", b"%d" % len(body)))
-        headers.append((b"content-type", b"application/json"))
+        headers += ((b"content-length", b"%d" % len(body)), (b"content-type", b"application/json"))
         return 200, headers, body
 
     def _head(self, generation: Generation, dataset: Dataset) -> _Headers:

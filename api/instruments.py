@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from fastapi import Request, Response
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
@@ -26,13 +26,10 @@ UNROUTED: Final = "(none)"
 _BUCKETS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 
 _registry: Final = CollectorRegistry()
-_REQUESTS: Final = Counter(
-    "flowforge_http_requests", "Requests answered, by route and status.", ["route", "status"], registry=_registry
-)
 _SECONDS: Final = Histogram(
     "flowforge_http_request_seconds",
-    "Seconds from the request's head to the last byte handed over.",
-    ["route"],
+    "Requests answered, and seconds from the request's head to the last byte handed over.",
+    ["route", "status"],
     buckets=_BUCKETS,
     registry=_registry,
 )
@@ -41,20 +38,18 @@ _SECONDS: Final = Histogram(
 class RouteInstruments:
     """The counters of one route: looked up once, because hot paths count at every request."""
 
-    __slots__ = ("_by_status", "_route", "_seconds")
+    __slots__ = ("_by_status", "_route")
 
     def __init__(self, route: str) -> None:
         self._route = route
-        self._seconds = _SECONDS.labels(route)
-        self._by_status: dict[int, Counter] = {}
+        self._by_status: dict[int, Histogram] = {}
 
     def observe(self, status: int, seconds: float) -> None:
         """Count one answer."""
-        counter = self._by_status.get(status)
-        if counter is None:
-            counter = self._by_status[status] = _REQUESTS.labels(self._route, str(status))
-        counter.inc()
-        self._seconds.observe(seconds)
+        found = self._by_status.get(status)
+        if found is None:
+            found = self._by_status[status] = _SECONDS.labels(self._route, str(status))
+        found.observe(seconds)
 
 
 _routes: Final[dict[str, RouteInstruments]] = {}

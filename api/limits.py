@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, Self
 
 from redis.asyncio import Redis
@@ -45,6 +45,16 @@ class Rate:
     name: str
     requests: int
     seconds: int
+    step: int = field(init=False)
+    """Nanoseconds in which one request flows back."""
+    policy: tuple[bytes, bytes] = field(init=False)
+    """The header ``RateLimit-Policy``."""
+
+    def __post_init__(self) -> None:
+        """What every verdict needs, made once."""
+        object.__setattr__(self, "step", max(self.seconds * _SECOND // self.requests, 1))
+        said = b'"%b";q=%d;w=%d' % (self.name.encode(), self.requests, self.seconds)
+        object.__setattr__(self, "policy", (b"ratelimit-policy", said))
 
     @classmethod
     def read(cls, name: str, text: str) -> Self:
@@ -53,11 +63,6 @@ class Rate:
         if not requests or not seconds:
             raise ValueError(f"FLOWFORGE_API__RATE_{name.upper()}={text}: both numbers must be positive")
         return cls(name, requests, seconds)
-
-    @property
-    def step(self) -> int:
-        """Nanoseconds in which one request flows back."""
-        return max(self.seconds * _SECOND // self.requests, 1)
 
 
 class Verdict(NamedTuple):
@@ -73,11 +78,8 @@ class Verdict(NamedTuple):
 
     def headers(self) -> list[tuple[bytes, bytes]]:
         """``RateLimit-Policy`` and ``RateLimit``."""
-        rate = self.rate
-        return [
-            (b"ratelimit-policy", b'"%b";q=%d;w=%d' % (rate.name.encode(), rate.requests, rate.seconds)),
-            (b"ratelimit", b'"%b";r=%d;t=%d' % (rate.name.encode(), self.remaining, self.full_seconds)),
-        ]
+        said = b'"%b";r=%d;t=%d' % (self.rate.name.encode(), self.remaining, self.full_seconds)
+        return [self.rate.policy, (b"ratelimit", said)]
 
 
 class Cells:
@@ -136,23 +138,20 @@ class Limits:
         """Whether other processes count with this one."""
         return self._redis is not None
 
-    def rate_of(self, principal: Principal) -> Rate:
-        """Services have a rate of their own; everybody else that of a user."""
-        return self._service if principal.role == "service" else self._user
-
     def admit_here(self, principal: Principal) -> Verdict:
-        """Judge a request by this process's own count."""
-        return self._cells.admit(_key(principal), self.rate_of(principal), time.monotonic_ns())
+        """Judge a request by this process's own count. Services have a rate of their own, everybody else a user's."""
+        rate = self._service if principal.role == "service" else self._user
+        return self._cells.admit(principal.key, rate, time.monotonic_ns())
 
     async def admit(self, principal: Principal) -> Verdict:
         """Judge a request."""
         if self._redis is None or time.monotonic() < self._paused_until:
             return self.admit_here(principal)
-        rate = self.rate_of(principal)
+        rate = self._service if principal.role == "service" else self._user
         step = max(rate.step // 1000, 1)
         try:
             admitted, spare, full = await self._script(
-                keys=[f"flowforge:rate:{_key(principal)}"], args=[step, step * rate.requests]
+                keys=[f"flowforge:rate:{principal.key}"], args=[step, step * rate.requests]
             )
         except (RedisError, OSError) as error:
             self._pause(error)
@@ -173,7 +172,3 @@ class Limits:
             _LOG.warning("rate limits: Redis does not answer, this process counts for itself: %s", error)
         self.last_error = str(error)
         self._paused_until = time.monotonic() + REDIS_PAUSE_SECONDS
-
-
-def _key(principal: Principal) -> str:
-    return f"{principal.role}:{principal.subject}"

@@ -141,7 +141,7 @@ def test_a_hot_page_counts_against_the_same_limit_as_any_other(api, both):
 def test_a_hot_page_is_counted_by_route_and_status(api, both):
     def counted():
         text = api.get("/metrics").text
-        line = 'flowforge_http_requests_total{route="/v2/me/entitlements",status="200"} '
+        line = 'flowforge_http_request_seconds_count{route="/v2/me/entitlements",status="200"} '
         return next((float(each.removeprefix(line)) for each in text.splitlines() if each.startswith(line)), 0.0)
 
     before = counted()
