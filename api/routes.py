@@ -12,7 +12,7 @@ from typing import Any, Final
 from fastapi import Depends, FastAPI, Response
 from pydantic import BaseModel
 
-from api import digests, feed, generations, health, instruments, metrics, recommendations, usage, v1
+from api import delta, digests, feed, generations, health, instruments, metrics, recommendations, usage, v1
 from api.access import authorized, named_user, token_owner
 from api.conditional import JSON
 from api.problems import KINDS, MEDIA_TYPE
@@ -40,6 +40,7 @@ class Personal:
 
 PERSONAL: Final = (
     Personal("/feed", feed.feed, "feed:read", payloads.FeedPage, "feed", is_paged=True),
+    Personal("/feed/delta", delta.feed_delta, "feed:read", payloads.FeedDelta, "feed"),
     Personal(
         "/recommendations/friends",
         recommendations.friend_recommendations,

@@ -63,7 +63,7 @@ def fastapi_model() -> Any:
     app, kept, principal = FastAPI(), pages(), _principal()
 
     @app.get("/v2/me/feed", response_model=FeedPage)
-    async def feed(who: Principal = Depends(principal)) -> Any:
+    async def feed(who: Principal = Depends(principal)) -> Any:  # noqa: B008 - as its users write it
         return kept[who.subject]
 
     return app
@@ -93,7 +93,10 @@ def fastapi_postgres() -> Any:
             yield opened
 
     @app.get("/v2/me/feed", response_model=FeedPage)
-    async def feed(who: Principal = Depends(principal), database: AsyncSession = Depends(session)) -> Any:
+    async def feed(
+        who: Principal = Depends(principal),  # noqa: B008 - as its users write it
+        database: AsyncSession = Depends(session),  # noqa: B008
+    ) -> Any:
         query = select(Row).where(Row.viewer_id == int(who.subject)).order_by(Row.sort_key).limit(20)
         items = [FeedItem.model_validate(row.item) for row in await database.scalars(query)]
         return FeedPage.model_validate(head | {"data": items})
