@@ -44,8 +44,10 @@ async def feed_delta(request: Request, query: Annotated[DeltaParameters, Query()
     removes = json.dumps(_removed(generation, user_id, query.mode, gone), separators=(",", ":")).encode()
     state = "building" if found is None else found[0].state(found[1])
     origin = origin_of(generation, None if found is None else found[0])
-    head = {"mode": query.mode, "since": query.since, "generation": origin.generation, "as_of": origin.as_of_text}
-    head |= {"state": state, "is_full_resync": before is None}
+    head = {
+        **{"mode": query.mode, "since": query.since, "generation": origin.generation, "as_of": origin.as_of_text},
+        **{"state": state, "is_full_resync": before is None},
+    }
     lists = b'"upserts":[%b],"removes":%b}' % (upserts, removes)
     body = b"%b,%b" % (json.dumps(head, separators=(",", ":")).encode()[:-1], lists)
     tag = etag_of(lists, f"{state} {before is None}")
