@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import Path, Request
 
@@ -19,6 +19,8 @@ from api.scopes import Scope
 from store.serving import Generation
 
 Dependency = Callable[[Request], Awaitable[None]]
+RATE: Final = "flowforge.rate"
+"""Where the RateLimit headers of a request stand in its scope; the edge adds them to whatever is answered."""
 _CHALLENGE = 'Bearer realm="flowforge"'
 
 
@@ -49,6 +51,7 @@ def authorized(*scopes: Scope) -> Dependency:
 
     async def admit(request: Request) -> None:
         principal = principal_of(request)
+        await _count(request, principal)
         missing = [scope for scope in scopes if scope not in principal.scopes]
         if missing:
             challenge = f'{_CHALLENGE}, error="insufficient_scope", scope="{" ".join(scopes)}"'
@@ -58,6 +61,16 @@ def authorized(*scopes: Scope) -> Dependency:
         _refuse_repeated(request)
 
     return admit
+
+
+async def _count(request: Request, principal: Principal) -> None:
+    """Count the request against the principal's limit: also one that is refused later."""
+    verdict = await runtime_of(request).limits.admit(principal)
+    request.scope[RATE] = verdict.headers()
+    if not verdict.is_admitted:
+        rate, wait = verdict.rate, verdict.retry_seconds
+        detail = f"More than {rate.requests} requests in {rate.seconds} seconds: wait {wait} s (Retry-After)."
+        raise ProblemRaised("quota-exceeded", detail, headers={"retry-after": str(wait)})
 
 
 def _refuse_repeated(request: Request) -> None:

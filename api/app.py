@@ -13,6 +13,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from api import docs, problems, routes
 from api.edge import Edge
+from api.hot import Hot
 from api.runtime import Runtime
 from store.settings import Settings, load_settings
 
@@ -46,6 +47,6 @@ def create_app(settings: Settings) -> FastAPI:
     return app
 
 
-def app_from_environment() -> FastAPI:
-    """The app of the settings in the environment: what server workers call."""
-    return create_app(load_settings())
+def app_from_environment() -> Hot:
+    """What server workers call: the hot paths, and behind them the app of the settings in the environment."""
+    return Hot(create_app(load_settings()))

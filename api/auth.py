@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from joserfc import jws, jwt
@@ -40,11 +40,14 @@ class Principal:
     role: Role
     scopes: frozenset[Scope]
     expires_at: float
+    user_id: int | None = field(init=False)
+    key: str = field(init=False)
+    """Names the principal among those of all roles."""
 
-    @property
-    def user_id(self) -> int | None:
-        """The subject as a user id."""
-        return user_id_of(self.subject)
+    def __post_init__(self) -> None:
+        """Read once, because verified principals are remembered."""
+        object.__setattr__(self, "user_id", user_id_of(self.subject))
+        object.__setattr__(self, "key", f"{self.role}:{self.subject}")
 
 
 def user_id_of(text: str) -> int | None:

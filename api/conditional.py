@@ -7,7 +7,7 @@ bytes say.
 from __future__ import annotations
 
 import gzip
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,6 +19,7 @@ from api.problems import ProblemRaised
 from store.serving import Dataset, Generation, decompressed
 
 JSON: Final = "application/json"
+VARY: Final = "Accept, Accept-Encoding, Authorization"
 _COMPRESS_FROM_BYTES: Final = 1024
 _ZSTD: Final = pa.Codec("zstd", compression_level=1)
 RETRY_BUILDING: Final = {"retry-after": "300"}
@@ -55,36 +56,51 @@ def answer(
     headers: Mapping[str, str] | None = None,
 ) -> Response:
     """``body`` in the encoding the client likes best, or 304 when it has it."""
-    common = _common(origin, etag, headers)
-    if _is_fresh(request, etag):
-        return Response(status_code=304, headers=common)
-    encoding = best_encoding(request.headers.get("accept-encoding")) if len(body) >= _COMPRESS_FROM_BYTES else None
-    if encoding is not None:
-        common["content-encoding"] = encoding
-        body = _ZSTD.compress(body, asbytes=True) if encoding == "zstd" else gzip.compress(body, 1, mtime=0)
-    return Response(body, headers=common, media_type=media_type)
+    encoding = best_encoding(request.headers.get("accept-encoding"))
+    return _answered(request, _common(origin, etag, headers), etag, media_type, lambda: encoded(body, encoding))
 
 
 def answer_stored(request: Request, origin: Origin, page: bytes, etag: str) -> Response:
     """A stored page (one zstd frame): as it is for clients that take zstd, else decompressed."""
-    if best_encoding(request.headers.get("accept-encoding")) != "zstd" or _is_fresh(request, etag):
-        return answer(request, origin, decompressed(page), etag)
-    common = _common(origin, etag, None)
-    common["content-encoding"] = "zstd"
-    return Response(page, headers=common, media_type=JSON)
+    encoding = best_encoding(request.headers.get("accept-encoding"))
+    return _answered(request, _common(origin, etag, None), etag, JSON, lambda: stored_body(page, encoding))
+
+
+def stored_body(page: bytes, encoding: str | None) -> tuple[bytes, str | None]:
+    """A stored page in the encoding a client likes best, and the encoding it then has."""
+    return (page, encoding) if encoding == "zstd" else encoded(decompressed(page), encoding)
+
+
+def encoded(body: bytes, encoding: str | None) -> tuple[bytes, str | None]:
+    """``body`` in that encoding, and the encoding it then has: small bodies are left as they are."""
+    if encoding is None or len(body) < _COMPRESS_FROM_BYTES:
+        return body, None
+    if encoding == "zstd":
+        return _ZSTD.compress(body, asbytes=True), encoding
+    return gzip.compress(body, 1, mtime=0), encoding
+
+
+def _answered(
+    request: Request, headers: dict[str, str], etag: str, media_type: str, body: Callable[[], tuple[bytes, str | None]]
+) -> Response:
+    if is_fresh(request.headers.get("if-none-match"), etag):
+        return Response(status_code=304, headers=headers)
+    content, encoding = body()
+    if encoding is not None:
+        headers["content-encoding"] = encoding
+    return Response(content, headers=headers, media_type=media_type)
 
 
 def _common(origin: Origin | None, etag: str, headers: Mapping[str, str] | None) -> dict[str, str]:
-    common = {"etag": f'W/"{etag}"', "cache-control": "private", "vary": "Accept, Accept-Encoding, Authorization"}
+    common = {"etag": f'W/"{etag}"', "cache-control": "private", "vary": VARY}
     if origin is not None:
         common |= {"x-data-generation": origin.generation, "x-data-as-of": origin.as_of_text}
     return common | dict(headers or {})
 
 
-def _is_fresh(request: Request, etag: str) -> bool:
+def is_fresh(if_none_match: str | None, etag: str) -> bool:
     """Whether If-None-Match names ``etag`` (weak comparison, RFC 9110 13.1.2)."""
-    header = request.headers.get("if-none-match")
-    if header is None:
+    if if_none_match is None:
         return False
-    tags = {tag.strip().removeprefix("W/").strip('"') for tag in header.split(",")}
+    tags = {tag.strip().removeprefix("W/").strip('"') for tag in if_none_match.split(",")}
     return etag in tags or "*" in tags

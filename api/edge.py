@@ -10,10 +10,13 @@ from __future__ import annotations
 import logging
 import re
 import secrets
+import time
 from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.access import RATE
+from api.instruments import UNROUTED, instruments_of
 from api.problems import plain_problem, problem_response
 from api.v1 import deprecation_headers
 from store.settings import Settings
@@ -41,35 +44,49 @@ class Edge:
             await self.app(scope, receive, send)
             return
         scope["flowforge.trace_id"] = trace_id(scope)
-        started = False
-        is_head = scope["method"] == "HEAD"
-        extra = _deprecation(self.settings, scope["path"])
+        begun = time.perf_counter()
+        answered = _Answer(scope, send, _deprecation(self.settings, scope["path"]))
+        try:
+            await self._answer(scope, receive, answered)
+        finally:
+            route = getattr(scope.get("route"), "path", UNROUTED)
+            instruments_of(route).observe(answered.status, time.perf_counter() - begun)
 
-        async def sending(message: Message) -> None:
-            nonlocal started
-            if message["type"] == "http.response.start":
-                started = True
-                message["headers"] = [*message.get("headers", ()), *extra]
-            elif is_head and message["type"] == "http.response.body":
-                message = {"type": "http.response.body", "body": b"", "more_body": message.get("more_body", False)}
-            await send(message)
-
+    async def _answer(self, scope: Scope, receive: Receive, send: _Answer) -> None:
         refusal = _out_of_bounds(scope)
         if refusal is not None:
-            await refusal(scope, receive, sending)
+            await refusal(scope, receive, send)
             return
-        if is_head:
+        if scope["method"] == "HEAD":
             scope["method"] = "GET"
         try:
-            await self.app(scope, _bounded(receive), sending)
+            await self.app(scope, _bounded(receive), send)
         except BodyTooLarge:
-            await plain_problem(scope, 413, _BODY_DETAIL)(scope, receive, sending)
+            await plain_problem(scope, 413, _BODY_DETAIL)(scope, receive, send)
         except Exception:
             _LOG.exception("unhandled error, trace %s, path %s", scope["flowforge.trace_id"], scope["path"])
-            if started:
+            if send.has_started:
                 raise
             detail = "The error is logged under this trace_id; try again, and report the trace_id if it stays."
-            await problem_response(scope, "internal", detail)(scope, receive, sending)
+            await problem_response(scope, "internal", detail)(scope, receive, send)
+
+
+class _Answer:
+    """``send`` of one request: remembers the status, adds the edge's headers, drops the body of HEAD."""
+
+    def __init__(self, scope: Scope, send: Send, headers: list[tuple[bytes, bytes]]) -> None:
+        self.status = 500
+        self.has_started = False
+        self._scope, self._send, self._headers = scope, send, headers
+        self._is_head = scope["method"] == "HEAD"
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.has_started, self.status = True, message["status"]
+            message["headers"] = [*message.get("headers", ()), *self._headers, *self._scope.get(RATE, ())]
+        elif self._is_head and message["type"] == "http.response.body":
+            message = {"type": "http.response.body", "body": b"", "more_body": message.get("more_body", False)}
+        await self._send(message)
 
 
 def trace_id(scope: Scope) -> str:

@@ -53,6 +53,15 @@ class FeedParameters(Parameters):
     cursor: CursorText = None
 
 
+class DeltaParameters(Parameters):
+    """Of the changes of a feed."""
+
+    mode: Annotated[Mode, Field(description="Order of the feed.")] = "ranked"
+    since: Annotated[
+        str, Field(max_length=64, description="`generation` of the feed the client holds; empty = it holds none.")
+    ] = ""
+
+
 class RecommendationParameters(Parameters):
     """Of friend recommendations."""
 

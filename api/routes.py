@@ -12,7 +12,7 @@ from typing import Any, Final
 from fastapi import Depends, FastAPI, Response
 from pydantic import BaseModel
 
-from api import digests, feed, generations, health, metrics, recommendations, usage, v1
+from api import delta, digests, feed, generations, health, instruments, metrics, recommendations, usage, v1
 from api.access import authorized, named_user, token_owner
 from api.conditional import JSON
 from api.problems import KINDS, MEDIA_TYPE
@@ -40,6 +40,7 @@ class Personal:
 
 PERSONAL: Final = (
     Personal("/feed", feed.feed, "feed:read", payloads.FeedPage, "feed", is_paged=True),
+    Personal("/feed/delta", delta.feed_delta, "feed:read", payloads.FeedDelta, "feed"),
     Personal(
         "/recommendations/friends",
         recommendations.friend_recommendations,
@@ -163,7 +164,7 @@ def _add(
         methods=["GET"],
         response_model=model,
         response_class=Response,
-        responses=_responses(model, media_types, (401, 403, 406, 422, 503, *codes)),
+        responses=_responses(model, media_types, (401, 403, 406, 422, 429, 503, *codes)),
         dependencies=dependencies,
         tags=[tag],
         operation_id=_operation_id(path),
@@ -206,6 +207,15 @@ def _add_health(app: FastAPI) -> None:
         tags=["health"],
         operation_id="get_livez",
         responses={200: {"description": "The process answers.", "content": {}}},
+    )
+    app.add_api_route(
+        "/metrics",
+        instruments.metrics,
+        methods=["GET"],
+        response_class=Response,
+        tags=["health"],
+        operation_id="get_metrics",
+        responses={200: {"description": "Counts and gauges for Prometheus.", "content": {"text/plain": {}}}},
     )
     ready = {JSON: {"schema": {"$ref": "#/components/schemas/Ready"}}}
     app.add_api_route(

@@ -16,6 +16,7 @@ from fastapi import Request
 
 from api.auth import Verifier
 from api.keyring import KeyRing
+from api.limits import Limits
 from api.problems import ProblemRaised
 from store.payloads import cursor_keys
 from store.serving import Generation, Generations
@@ -33,6 +34,7 @@ class Runtime:
         self.generations = Generations(settings.home)
         self.keys = KeyRing(settings)
         self.verifier = Verifier(settings, self.keys)
+        self.limits = Limits(settings)
         configured = [key.get_secret_value() for key in settings.secret.cursor_keys]
         self.cursor_keys = cursor_keys(settings.home, configured)
 
@@ -57,6 +59,7 @@ class Runtime:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
+            await self.limits.close()
 
     async def _poll(self) -> None:
         while True:

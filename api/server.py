@@ -12,7 +12,9 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Final
 
 from granian import Granian
@@ -27,6 +29,7 @@ HEADER_TIMEOUT_MS: Final = 5_000
 MAX_REQUEST_HEAD_BYTES: Final = 64 * 1024
 KILL_TIMEOUT_SECONDS: Final = 10
 BACKLOG: Final = 1024
+COUNTS_FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"
 
 
 def serve(settings: Settings, *, host: str | None = None, port: int | None = None, workers: int | None = None) -> None:
@@ -38,18 +41,30 @@ def serve(settings: Settings, *, host: str | None = None, port: int | None = Non
     address, chosen = host or settings.api.host, settings.api.port if port is None else port
     os.environ |= environment_of(settings)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    Granian(
-        "api.app:app_from_environment",
-        factory=True,
-        address=address,
-        port=chosen or free_port(address),
-        interface=Interfaces.ASGI,
-        workers=workers or settings.api.workers,
-        backlog=BACKLOG,
-        http1_settings=HTTP1Settings(header_read_timeout=HEADER_TIMEOUT_MS, max_buffer_size=MAX_REQUEST_HEAD_BYTES),
-        respawn_failed_workers=True,
-        workers_kill_timeout=KILL_TIMEOUT_SECONDS,
-    ).serve()
+    with _shared_counts(workers or settings.api.workers):
+        Granian(
+            "api.app:app_from_environment",
+            factory=True,
+            address=address,
+            port=chosen or free_port(address),
+            interface=Interfaces.ASGI,
+            workers=workers or settings.api.workers,
+            backlog=BACKLOG,
+            http1_settings=HTTP1Settings(header_read_timeout=HEADER_TIMEOUT_MS, max_buffer_size=MAX_REQUEST_HEAD_BYTES),
+            respawn_failed_workers=True,
+            workers_kill_timeout=KILL_TIMEOUT_SECONDS,
+        ).serve()
+
+
+@contextmanager
+def _shared_counts(workers: int) -> Iterator[None]:
+    """Several workers keep their counts in one temporary folder, so that any of them can tell all (api.instruments)."""
+    if workers == 1:
+        yield
+        return
+    with tempfile.TemporaryDirectory(prefix="flowforge-counts-") as folder:
+        os.environ[COUNTS_FOLDER] = folder
+        yield
 
 
 def free_port(address: str) -> int:

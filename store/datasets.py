@@ -64,6 +64,7 @@ SCHEMAS: Final[Mapping[str, pa.Schema]] = {
     "users": DOCUMENTS,
     "feed": LISTS,
     "feed_chronological": LISTS,
+    "feed_tombstones": DOCUMENTS,
     "friend_recommendations": LISTS,
     "digests": LISTS,
     "digest_details": MAILS,
@@ -157,6 +158,9 @@ def _check_row(generation: Generation, dataset: Dataset, row: int) -> None:
         _check_page(generation, dataset, row)
     if name == "users":
         _require(set(json.loads(dataset.body(row))) == {"time_zone"}, "body is not {time_zone}")
+    if name == "feed_tombstones":
+        for gone in json.loads(dataset.body(row))["gone"]:
+            payloads.RemovedItem.model_validate({key: gone[key] for key in ("item_id", "reason")})
     if name == "metrics":
         body = json.loads(dataset.body(row))
         _METRIC_ROWS[payloads.METRICS[dataset.key(row)]].validate_python(body["data"])

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from assets.published.carry import rows_of_known, still_recommendable
 from assets.published.digests import detail_rows, digest_list
-from assets.published.feed import feed_list
+from assets.published.feed import feed_list, tombstone_documents
 from assets.published.friends import recommendation_list
 from assets.published.metrics import metric_documents
 from assets.published.people import feed_viewers, known_users, user_documents, wanting_recommendations
@@ -31,7 +31,7 @@ MODES: Final[Mapping[str, Mode]] = {"feed": "ranked", "feed_chronological": "chr
 
 PRODUCT_TABLES: Final[Mapping[str, tuple[str, ...]]] = {
     "friends": ("friend_recommendations",),
-    "feed": ("feed_items",),
+    "feed": ("feed_items", "feed_tombstones"),
     "digests": ("digest_history",),
     "premium": (
         "entitlements",
@@ -159,6 +159,9 @@ def _feeds(build: _Build) -> dict[str, DatasetRows]:
         items = feed_list(build.frames["feed_items"], build.frames["staged_activities"], mode)
         table = list_rows(items, viewers, envelope=build.envelope("feed", "feed", mode))
         rows[name] = build.rows("feed", table)
+    if build.has("feed_tombstones"):
+        buried = tombstone_documents(build.frames["feed_tombstones"], viewers)
+        rows["feed_tombstones"] = build.rows("feed", document_rows(*buried))
     return rows
 
 

@@ -43,6 +43,18 @@ def feed_list(feed_items: pl.LazyFrame, activities: pl.LazyFrame, mode: Mode) ->
     ).hstack(feed_guards(items, activities))
 
 
+def tombstone_documents(tombstones: pl.LazyFrame, viewers: pl.Series) -> tuple[pl.Series, pl.Series]:
+    """Viewers and bodies of the dataset ``feed_tombstones``: what left a feed, and why (03.4)."""
+    buried = (
+        tombstones.filter(pl.col("viewer_id").is_in(viewers.implode()))
+        .sort("viewer_id", "mode", "item_id")
+        .group_by("viewer_id", maintain_order=True)
+        .agg(pl.struct("mode", "item_id", "reason").alias("gone"))
+        .collect()
+    )
+    return buried["viewer_id"], buried.select(encoded(pl.col("gone"))).to_series()
+
+
 def sort_keys(items: pl.DataFrame, mode: Mode) -> pl.Series:
     """The opaque, fixed-width keys of ``store.payloads`` (ranked and chronological), vectorised."""
     newest_first = hex16(((1 << 59) - items["last_activity_at"].to_physical().to_numpy()).astype(np.uint64))

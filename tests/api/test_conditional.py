@@ -93,6 +93,7 @@ def test_head_is_get_without_a_body(api, path, scopes, _own):
     token = api.token(READER)
     get, head = (api.request(method, path, token=token) for method in ("GET", "HEAD"))
     assert (head.status_code, head.content) == (200, b"")
+    get.headers["ratelimit"] = head.headers["ratelimit"]  # the second of two requests has less left
     assert dict(head.headers) == dict(get.headers)
 
 

@@ -17,7 +17,7 @@ from tests.support.api import EMPTY, READER, SUGGESTED, UNKNOWN, assert_shape, c
 
 ROOT = Path(__file__).resolve().parents[2]
 INLINED = {"Id", "Instant", "State"}
-NOT_SERVED_YET = {"FeedDelta", "Event", "Unsubscribed"}
+NOT_SERVED_YET = {"Event", "Unsubscribed"}
 
 
 @pytest.mark.parametrize("entry", routes.PERSONAL, ids=lambda p: p.path)
@@ -134,7 +134,7 @@ def test_no_output_field_has_a_default(api):
 def test_every_path_of_the_contract_is_served_or_named_as_missing(api):
     served = {f"GET {path}" for path in api.app.openapi()["paths"]}
     missing = {e for e in contract()["x-endpoints"] if "|" not in e and "{any" not in e} - served
-    assert missing == {"GET /v2/me/feed/delta", "WS /v2/live", "POST /v2/unsubscribe/{token}"}
+    assert missing == {"WS /v2/live", "POST /v2/unsubscribe/{token}"}
 
 
 def test_the_document_in_the_docs_is_current():

@@ -1,0 +1,187 @@
+"""The hot paths: a person's stored pages, answered ahead of the framework (spec 06.3).
+
+Lives here: the default request of every stored page, when nothing about it is unusual. Does not belong
+here: anything else. A request that cannot be answered with 200 or 304 from a stored page goes to the
+app behind, whose operations are the reference: both give the same bytes (tests/api/test_hot.py).
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import permutations
+from typing import Any, Final, NamedTuple
+
+from fastapi import FastAPI
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from api import scopes
+from api.auth import TokenInvalid
+from api.conditional import JSON, VARY, is_fresh, stored_body
+from api.edge import MAX_HEADER_BYTES
+from api.instruments import RouteInstruments, instruments_of
+from api.negotiation import best_encoding, best_media_type
+from api.runtime import Runtime
+from store.payloads import DEFAULT_LIMIT
+from store.serving import Dataset, Generation
+
+MAX_HEADS: Final = 64
+_Headers = list[tuple[bytes, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A page that generations hold ready."""
+
+    dataset: str
+    scope: scopes.Scope
+    instruments: RouteInstruments
+
+
+def _queries(*parameters: bytes) -> list[bytes]:
+    """Every query that says the defaults: each parameter given or not, in any order."""
+    chosen = [p for n in range(len(parameters) + 1) for p in permutations(parameters, n)]
+    return [b"&".join(each) for each in chosen]
+
+
+_LIMIT: Final = b"limit=%d" % DEFAULT_LIMIT
+
+
+def _stored() -> dict[tuple[str, bytes], Stored]:
+    table: dict[tuple[str, bytes], Stored] = {}
+
+    def add(path: str, dataset: str, scope: scopes.Scope, queries: list[bytes]) -> None:
+        entry = Stored(dataset, scope, instruments_of(path))
+        table.update({(path, query): entry for query in queries})
+
+    add("/v2/me/feed", "feed", "feed:read", _queries(b"mode=ranked", _LIMIT))
+    newest = [q for q in _queries(b"mode=chronological", _LIMIT) if b"mode" in q]
+    add("/v2/me/feed", "feed_chronological", "feed:read", newest)
+    friends = "/v2/me/recommendations/friends"
+    add(friends, "friend_recommendations", "recommendations:read", _queries(_LIMIT))
+    add("/v2/me/digests", "digests", "digests:read", _queries(_LIMIT))
+    add("/v2/me/entitlements", "entitlements", "usage:read", [b""])
+    return table
+
+
+class _Asked(NamedTuple):
+    """The headers that decide, as sent; an absent one is None."""
+
+    authorization: bytes
+    accept: bytes | None
+    accept_encoding: bytes | None
+    if_none_match: bytes | None
+
+
+_PASSED_ON: Final = -1
+_READ: Final[dict[bytes, int]] = {
+    # CORS is the framework's; a GET with a body is unusual enough.
+    b"origin": _PASSED_ON,
+    b"content-length": _PASSED_ON,
+    b"transfer-encoding": _PASSED_ON,
+    b"authorization": 0,
+    b"accept": 1,
+    b"accept-encoding": 2,
+    b"if-none-match": 3,
+}
+
+
+def _asked(headers: _Headers) -> _Asked | None:
+    """What a request asks for; None for one that the framework should look at."""
+    found: list[Any] = [None, None, None, None]
+    size = 0
+    for name, value in headers:
+        size += len(name) + len(value)
+        place = _READ.get(name)
+        if place is not None:
+            if place == _PASSED_ON or found[place] is not None:
+                return None
+            found[place] = value
+    bearer = found[0]
+    if bearer is None or size > MAX_HEADER_BYTES or bearer[:7].lower() != b"bearer ":
+        return None
+    return _Asked._make(found)
+
+
+@lru_cache(maxsize=1024)
+def _negotiated(accept: bytes | None, accept_encoding: bytes | None) -> tuple[bool, str | None]:
+    """Whether JSON is acceptable, and the encoding the client likes best."""
+    texts = [None if sent is None else sent.decode("latin-1") for sent in (accept, accept_encoding)]
+    return best_media_type(texts[0], (JSON,)) is not None, best_encoding(texts[1])
+
+
+class Hot:
+    """Answers stored pages; everything else goes to ``app``."""
+
+    def __init__(self, app: FastAPI) -> None:
+        self.app: ASGIApp = app
+        self._runtime: Runtime = app.state.runtime
+        self._stored = _stored()
+        self._heads: dict[tuple[str, str], _Headers] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        if scope["type"] == "http" and scope["method"] == "GET":
+            stored = self._stored.get((scope["path"], scope["query_string"]))
+            if stored is not None:
+                begun = time.perf_counter()
+                answer = await self._answer(scope["headers"], stored)
+                if answer is not None:
+                    status, headers, body = answer
+                    await send({"type": "http.response.start", "status": status, "headers": headers})
+                    await send({"type": "http.response.body", "body": body})
+                    stored.instruments.observe(status, time.perf_counter() - begun)
+                    return
+        await self.app(scope, receive, send)
+
+    async def _answer(self, sent: _Headers, stored: Stored) -> tuple[int, _Headers, bytes] | None:
+        """Status, headers and body; None where the reference has to answer. Counts against the limit last."""
+        asked = _asked(sent)
+        if asked is None:
+            return None
+        takes_json, encoding = _negotiated(asked.accept, asked.accept_encoding)
+        if not takes_json:
+            return None
+        runtime = self._runtime
+        try:
+            principal = runtime.verifier.verify(asked.authorization[7:].decode("latin-1").strip())
+        except TokenInvalid:
+            return None
+        user_id, generation = principal.user_id, runtime.generations.current()
+        if stored.scope not in principal.scopes or user_id is None or generation is None:
+            return None
+        users, dataset = generation.dataset("users"), generation.dataset(stored.dataset)
+        if users is None or dataset is None or users.find(user_id) is None:
+            return None
+        row = dataset.find(user_id)
+        if row is None:
+            return None
+        limits = runtime.limits
+        verdict = await limits.admit(principal) if limits.is_shared else limits.admit_here(principal)
+        if not verdict.is_admitted:
+            return None
+        etag = dataset.etag(row)
+        headers = [(b"etag", b'W/"%b"' % etag.encode()), *self._head(generation, dataset), *verdict.headers()]
+        if asked.if_none_match is not None and is_fresh(asked.if_none_match.decode("latin-1"), etag):
+            return 304, headers, b""
+        body, encoding = stored_body(dataset.page(row), encoding)
+        if encoding is not None:
+            headers.append((b"content-encoding", encoding.encode()))
+        headers += ((b"content-length", b"%d" % len(body)), (b"content-type", b"application/json"))
+        return 200, headers, body
+
+    def _head(self, generation: Generation, dataset: Dataset) -> _Headers:
+        """The headers that every page of a dataset has."""
+        key = (generation.id, dataset.name)
+        found = self._heads.get(key)
+        if found is None:
+            if len(self._heads) >= MAX_HEADS:
+                self._heads.clear()
+            found = self._heads[key] = [
+                (b"cache-control", b"private"),
+                (b"vary", VARY.encode()),
+                (b"x-data-generation", generation.id.encode()),
+                (b"x-data-as-of", dataset.as_of_text.encode()),
+            ]
+        return found

@@ -1,0 +1,99 @@
+"""What the API tells Prometheus: requests by route, and the state of what is served (``GET /metrics``).
+
+Lives here: every metric, its name and its meaning. Does not belong here: logs, or readiness (api.health).
+With several workers each keeps its counts in a file below ``PROMETHEUS_MULTIPROC_DIR`` (api.server sets it),
+and whichever worker is asked answers for all. No label holds a user, a token or a query.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Final
+
+from fastapi import Request, Response
+from prometheus_client import CollectorRegistry, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
+
+from api.runtime import Runtime, runtime_of
+
+MULTIPROCESS: Final = "PROMETHEUS_MULTIPROC_DIR"
+MEDIA_TYPE: Final = "text/plain; version=1.0.0; charset=utf-8"
+UNROUTED: Final = "(none)"
+_BUCKETS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+
+_registry: Final = CollectorRegistry()
+_SECONDS: Final = Histogram(
+    "flowforge_http_request_seconds",
+    "Requests answered, and seconds from the request's head to the last byte handed over.",
+    ["route", "status"],
+    buckets=_BUCKETS,
+    registry=_registry,
+)
+
+
+class RouteInstruments:
+    """The counters of one route: looked up once, because hot paths count at every request."""
+
+    __slots__ = ("_by_status", "_route")
+
+    def __init__(self, route: str) -> None:
+        self._route = route
+        self._by_status: dict[int, Histogram] = {}
+
+    def observe(self, status: int, seconds: float) -> None:
+        """Count one answer."""
+        found = self._by_status.get(status)
+        if found is None:
+            found = self._by_status[status] = _SECONDS.labels(self._route, str(status))
+        found.observe(seconds)
+
+
+_routes: Final[dict[str, RouteInstruments]] = {}
+
+
+def instruments_of(route: str) -> RouteInstruments:
+    """The counters of the route with this path template; :data:`UNROUTED` for a path that is none."""
+    found = _routes.get(route)
+    if found is None:
+        found = _routes[route] = RouteInstruments(route)
+    return found
+
+
+class _Served(Collector):
+    """What is served now, read when asked."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+
+    def collect(self) -> Iterable[Metric]:
+        generation = self._runtime.generations.current()
+        info = GaugeMetricFamily("flowforge_generation_info", "1 for the generation that is served.", labels=["id"])
+        age = GaugeMetricFamily("flowforge_data_age_seconds", "Age of the data by dataset.", labels=["dataset"])
+        if generation is not None:
+            now = datetime.now(UTC)
+            info.add_metric([generation.id], 1)
+            for dataset in generation.info.datasets:
+                age.add_metric([dataset.name], max(0.0, (now - dataset.as_of).total_seconds()))
+        yield info
+        yield age
+        for name, told, error in (
+            ("generation_refused", "1 while the newest generation is refused.", self._runtime.generations.last_error),
+            ("jwks_stale", "1 while the JWKS cannot be refreshed.", self._runtime.keys.last_error),
+            ("rate_limits_local", "1 while Redis does not answer.", self._runtime.limits.last_error),
+        ):
+            yield GaugeMetricFamily(f"flowforge_{name}", told, value=float(error is not None))
+
+
+async def metrics(request: Request) -> Response:
+    """Counts and gauges in Prometheus' text format."""
+    registry = CollectorRegistry()
+    if os.environ.get(MULTIPROCESS):
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    else:
+        registry.register(_registry)
+    registry.register(_Served(runtime_of(request)))
+    return Response(generate_latest(registry), headers={"cache-control": "no-store"}, media_type=MEDIA_TYPE)

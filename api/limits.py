@@ -1,0 +1,174 @@
+"""How often a principal may ask: GCRA, in this process or shared through Redis (spec 06.2).
+
+Lives here: the algorithm, its two stores, the RateLimit headers. Does not belong here: who is asking
+(api.auth), or the answer 429 (api.access).
+
+Source: the generic cell rate algorithm, ITU-T I.371 (2004), A.2; headers: draft-ietf-httpapi-ratelimit-headers-10.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple, Self
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from api.auth import Principal
+from store.settings import Settings
+
+MAX_TRACKED: Final = 100_000
+REDIS_TIMEOUT_SECONDS: Final = 0.1
+REDIS_PAUSE_SECONDS: Final = 1.0
+_SECOND: Final = 1_000_000_000
+_LOG: Final = logging.getLogger("flowforge.api")
+
+# The server's clock decides, so that hosts need not agree on the time. Microseconds: Lua numbers are doubles.
+_SHARED: Final = """
+local clock = redis.call('TIME')
+local now = clock[1] * 1000000 + clock[2]
+local step, burst = tonumber(ARGV[1]), tonumber(ARGV[2])
+local full_at = math.max(tonumber(redis.call('GET', KEYS[1]) or now), now) + step
+local admits_at = full_at - burst
+if admits_at > now then return {0, admits_at - now, full_at - step - now} end
+redis.call('SET', KEYS[1], string.format('%.0f', full_at), 'PX', math.ceil((full_at - now) / 1000))
+return {1, now - admits_at, full_at - now}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """So many requests in so many seconds: all at once if need be, then as they flow back."""
+
+    name: str
+    requests: int
+    seconds: int
+    step: int = field(init=False)
+    """Nanoseconds in which one request flows back."""
+    policy: tuple[bytes, bytes] = field(init=False)
+    """The header ``RateLimit-Policy``."""
+
+    def __post_init__(self) -> None:
+        """What every verdict needs, made once."""
+        object.__setattr__(self, "step", max(self.seconds * _SECOND // self.requests, 1))
+        said = b'"%b";q=%d;w=%d' % (self.name.encode(), self.requests, self.seconds)
+        object.__setattr__(self, "policy", (b"ratelimit-policy", said))
+
+    @classmethod
+    def read(cls, name: str, text: str) -> Self:
+        """The rate of a setting such as ``600/60``; raises ``ValueError`` naming it when a part is 0."""
+        requests, seconds = map(int, text.split("/"))
+        if not requests or not seconds:
+            raise ValueError(f"FLOWFORGE_API__RATE_{name.upper()}={text}: both numbers must be positive")
+        return cls(name, requests, seconds)
+
+
+class Verdict(NamedTuple):
+    """Whether a request is admitted, and what is left."""
+
+    is_admitted: bool
+    rate: Rate
+    remaining: int
+    full_seconds: int
+    """Until nothing is used up any more, rounded up."""
+    retry_seconds: int
+    """Until the next request is admitted, rounded up; 0 for one that is."""
+
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """``RateLimit-Policy`` and ``RateLimit``."""
+        said = b'"%b";r=%d;t=%d' % (self.rate.name.encode(), self.remaining, self.full_seconds)
+        return [self.rate.policy, (b"ratelimit", said)]
+
+
+class Cells:
+    """GCRA in memory: per key the instant at which it will be full again (the theoretical arrival time)."""
+
+    def __init__(self) -> None:
+        self._full_at: dict[str, int] = {}
+
+    def admit(self, key: str, rate: Rate, now: int) -> Verdict:
+        """Judge a request of ``key`` at ``now`` (monotonic nanoseconds); a refused one uses nothing up."""
+        step = rate.step
+        standing = self._full_at.get(key, now)
+        full_at = (standing if standing > now else now) + step
+        admits_at = full_at - rate.requests * step
+        if admits_at > now:
+            return Verdict(False, rate, 0, _up(standing - now), _up(admits_at - now))
+        if len(self._full_at) >= MAX_TRACKED and key not in self._full_at:
+            self._forget(now)
+        self._full_at[key] = full_at
+        return Verdict(True, rate, (now - admits_at) // step, _up(full_at - now), 0)
+
+    def _forget(self, now: int) -> None:
+        """Drop keys that are full again; if every one is in use, the half that was added first."""
+        used = {key: at for key, at in self._full_at.items() if at > now}
+        self._full_at = used if len(used) < MAX_TRACKED else dict(list(used.items())[MAX_TRACKED // 2 :])
+
+
+def _up(nanoseconds: int) -> int:
+    return -(-nanoseconds // _SECOND)
+
+
+class Limits:
+    """The limits of one process: its own cells, or Redis where ``FLOWFORGE_REDIS__URL`` is set.
+
+    While Redis does not answer, each process counts for itself: a request is never refused because of it.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._user = Rate.read("user", settings.api.rate_user)
+        self._service = Rate.read("service", settings.api.rate_service)
+        self._cells = Cells()
+        self._redis: Redis | None = None
+        self._script: Any = None
+        self._paused_until = 0.0
+        self.last_error: str | None = None
+        if settings.redis.url is not None:
+            self._redis = Redis.from_url(
+                settings.redis.url,
+                socket_timeout=REDIS_TIMEOUT_SECONDS,
+                socket_connect_timeout=REDIS_TIMEOUT_SECONDS,
+            )
+            self._script = self._redis.register_script(_SHARED)
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other processes count with this one."""
+        return self._redis is not None
+
+    def admit_here(self, principal: Principal) -> Verdict:
+        """Judge a request by this process's own count. Services have a rate of their own, everybody else a user's."""
+        rate = self._service if principal.role == "service" else self._user
+        return self._cells.admit(principal.key, rate, time.monotonic_ns())
+
+    async def admit(self, principal: Principal) -> Verdict:
+        """Judge a request."""
+        if self._redis is None or time.monotonic() < self._paused_until:
+            return self.admit_here(principal)
+        rate = self._service if principal.role == "service" else self._user
+        step = max(rate.step // 1000, 1)
+        try:
+            admitted, spare, full = await self._script(
+                keys=[f"flowforge:rate:{principal.key}"], args=[step, step * rate.requests]
+            )
+        except (RedisError, OSError) as error:
+            self._pause(error)
+            return self.admit_here(principal)
+        self.last_error = None
+        if not admitted:
+            return Verdict(False, rate, 0, _up(full * 1000), _up(spare * 1000))
+        return Verdict(True, rate, int(spare // step), _up(full * 1000), 0)
+
+    async def close(self) -> None:
+        """Close the connections to Redis."""
+        if self._redis is not None:
+            await self._redis.aclose()
+
+    def _pause(self, error: Exception) -> None:
+        """Leave Redis alone for a moment: a request must not wait for a server that is down."""
+        if self.last_error is None:
+            _LOG.warning("rate limits: Redis does not answer, this process counts for itself: %s", error)
+        self.last_error = str(error)
+        self._paused_until = time.monotonic() + REDIS_PAUSE_SECONDS

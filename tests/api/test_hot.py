@@ -1,0 +1,156 @@
+"""The hot paths give what the framework's own operations give, byte for byte, or leave the request to them (06.3)."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from api.auth import demo_token
+from api.hot import Hot
+from tests.support.api import DORMANT, EMPTY, EXACT, GONE, READER, SUGGESTED, UNKNOWN
+
+PAGES = (
+    "/v2/me/feed",
+    "/v2/me/feed?mode=chronological",
+    "/v2/me/feed?limit=20&mode=ranked",
+    "/v2/me/recommendations/friends",
+    "/v2/me/digests?limit=20",
+    "/v2/me/entitlements",
+)
+OTHERS = ("/v2/me/feed?limit=7", "/v2/me/usage", "/v2/users/1/feed", "/v2/me/feed?x=1", "/v2/me/nothing", "/livez")
+CHANGING = {"ratelimit", "trace_id"}
+
+
+class Counting:
+    """The app behind the hot paths, counting what reaches it."""
+
+    def __init__(self, app):
+        self.app, self.state, self.seen = app, app.state, 0
+
+    async def __call__(self, scope, receive, send):
+        self.seen += 1
+        await self.app(scope, receive, send)
+
+
+@pytest.fixture(scope="module")
+def both(api):
+    """Asks the reference and the hot paths the same; tells whether the latter answered by themselves."""
+    behind = Counting(api.app)
+    loop = asyncio.new_event_loop()
+    reference, hot = (
+        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://api", headers={"accept-encoding": ""})
+        for app in (api.app, Hot(behind))
+    )
+
+    def ask(path, headers, method="GET"):
+        expected = loop.run_until_complete(reference.request(method, path, headers=headers))
+        behind.seen = 0
+        found = loop.run_until_complete(hot.request(method, path, headers=headers))
+        return expected, found, behind.seen == 0
+
+    yield ask
+    for client in (reference, hot):
+        loop.run_until_complete(client.aclose())
+    loop.close()
+
+
+def said(response):
+    """Everything a client sees, without what changes from request to request."""
+    headers = {name: value for name, value in response.headers.items() if name not in CHANGING}
+    is_problem = response.content and response.headers.get("content-type") == "application/problem+json"
+    body = {k: v for k, v in response.json().items() if k not in CHANGING} if is_problem else response.content
+    return response.status_code, headers, body
+
+
+@pytest.mark.parametrize("encoding", [None, "zstd", "gzip, br", "identity", "*"])
+@pytest.mark.parametrize("path", PAGES)
+def test_a_stored_page_is_the_same_from_both(api, both, path, encoding):
+    headers = {"authorization": f"Bearer {api.token(READER)}"} | ({"accept-encoding": encoding} if encoding else {})
+    expected, found, by_itself = both(path, headers)
+    assert said(found) == said(expected)
+    assert found.status_code == 200
+    assert by_itself
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_an_unchanged_page_is_a_304_from_both(api, both, path):
+    headers = {"authorization": f"Bearer {api.token(READER)}"}
+    etag = both(path, headers)[1].headers["etag"]
+    expected, found, by_itself = both(path, headers | {"if-none-match": f'"other", {etag}'})
+    assert said(found) == said(expected)
+    assert (found.status_code, by_itself) == (304, True)
+
+
+tokens = st.sampled_from(
+    [READER, EXACT, SUGGESTED, EMPTY, DORMANT, GONE, UNKNOWN, "service", "narrow", "old", "bad", ""]
+)
+headers_sent = st.fixed_dictionaries(
+    {},
+    optional={
+        "accept": st.sampled_from(
+            ["*/*", "application/json", "text/html", "application/json;q=0", "", "a/b, */*;q=0.1"]
+        ),
+        "accept-encoding": st.sampled_from(["", "zstd", "gzip", "gzip;q=0, zstd;q=0.1", "identity, zstd;q=0.5", "br"]),
+        "if-none-match": st.sampled_from(["*", '"x"', 'W/"0000000000000000"', "", ","]),
+        "origin": st.just("https://app.example"),
+        "traceparent": st.just("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
+        "x-long": st.sampled_from(["a", "a" * 16_300]),
+        "content-length": st.just("0"),
+    },
+)
+
+
+@given(
+    path=st.sampled_from(PAGES + OTHERS),
+    who=tokens,
+    sent=headers_sent,
+    method=st.sampled_from(["GET", "GET", "HEAD", "POST"]),
+)
+def test_no_request_is_answered_differently(api, both, path, who, sent, method):
+    bearer = {
+        "service": lambda: api.token("feeder", role="service"),
+        "narrow": lambda: api.token(READER, scopes={"digests:read"}),
+        "old": lambda: demo_token(api.settings, READER, ttl_seconds=-1),
+        "bad": lambda: "a.b.c",
+    }.get(who, lambda: api.token(who))
+    authorization = {"authorization": f"Bearer {bearer()}"} if who != "" else {}
+    expected, found, _ = both(path, authorization | sent, method)
+    assert said(found) == said(expected)
+
+
+def test_two_authorization_headers_are_refused_by_both(api, both):
+    token = api.token(READER)
+    expected, found, _ = both(PAGES[0], [("authorization", f"Bearer {token}"), ("authorization", f"Bearer {token}")])
+    assert said(found) == said(expected)
+    assert found.status_code == 401
+
+
+def test_a_hot_page_counts_against_the_same_limit_as_any_other(api, both):
+    headers = {"authorization": f"Bearer {api.token(EXACT)}"}
+    first, second, _ = both(PAGES[0], headers)
+    left = [int(r.headers["ratelimit"].split("r=")[1].split(";")[0]) for r in (first, second)]
+    assert left[0] - 1 <= left[1] <= left[0]
+    assert second.headers["ratelimit-policy"] == '"user";q=600;w=60'
+
+
+def test_a_hot_page_is_counted_by_route_and_status(api, both):
+    def counted():
+        text = api.get("/metrics").text
+        line = 'flowforge_http_request_seconds_count{route="/v2/me/entitlements",status="200"} '
+        return next((float(each.removeprefix(line)) for each in text.splitlines() if each.startswith(line)), 0.0)
+
+    before = counted()
+    both("/v2/me/entitlements", {"authorization": f"Bearer {api.token(READER)}"})
+    assert counted() == before + 2
+
+
+def test_the_clock_of_a_token_holds_for_hot_pages_too(api, both):
+    token = demo_token(api.settings, READER, ttl_seconds=1)
+    assert both(PAGES[0], {"authorization": f"Bearer {token}"})[1].status_code == 200
+    time.sleep(1.1)
+    assert both(PAGES[0], {"authorization": f"Bearer {token}"})[1].status_code == 401
