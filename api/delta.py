@@ -45,8 +45,12 @@ async def feed_delta(request: Request, query: Annotated[DeltaParameters, Query()
     state = "building" if found is None else found[0].state(found[1])
     origin = origin_of(generation, None if found is None else found[0])
     head = {
-        **{"mode": query.mode, "since": query.since, "generation": origin.generation, "as_of": origin.as_of_text},
-        **{"state": state, "is_full_resync": before is None},
+        "mode": query.mode,
+        "since": query.since,
+        "generation": origin.generation,
+        "as_of": origin.as_of_text,
+        "state": state,
+        "is_full_resync": before is None,
     }
     lists = b'"upserts":[%b],"removes":%b}' % (upserts, removes)
     body = b"%b,%b" % (json.dumps(head, separators=(",", ":")).encode()[:-1], lists)
