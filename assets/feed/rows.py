@@ -18,6 +18,13 @@ from assets.feed.visibility import Scene
 
 MODES = ("chronological", "ranked")
 REASONS = ("own", "friend", "suggested")
+ABOUT_THE_LEAD = {
+    "object_type": "object_type",
+    "object_id": "object_id",
+    "owner_id": "object_owner_id",
+    "id": "lead_activity_id",
+}
+"""Columns of the lead activity, and what they are called in a row."""
 MAX_ITEMS = 1_000
 """More than any mode's cap (settings: 500)."""
 NEVER = np.iinfo(np.int64).min
@@ -74,12 +81,6 @@ def rows(shown: list[Shown], words: Words, affinity: Weighed) -> pl.DataFrame:
     is_suggested = _of_each(shown, [int(part.is_suggested) for part in shown])[order] > 0
     actor = ground.actor[cards.lead]
     lead, ids, created_us = pl.Series(cards.lead, dtype=pl.UInt32), people.ids.to_numpy(), ground.created_us
-    about = {
-        "object_type": "object_type",
-        "object_id": "object_id",
-        "owner_id": "object_owner_id",
-        "id": "lead_activity_id",
-    }
     samples = _lists(*sample_actors(cards, words.scene, affinity), people)
     return pl.DataFrame(
         [
@@ -87,7 +88,7 @@ def rows(shown: list[Shown], words: Words, affinity: Weighed) -> pl.DataFrame:
             _words("mode", MODES, mode[order]),
             pl.Series("position", items.position),
             *(words.catalogue[name].gather(numbered) for name in words.catalogue.columns),
-            *(ground.acts[name].gather(lead).alias(alias) for name, alias in about.items()),
+            *(ground.acts[name].gather(lead).alias(alias) for name, alias in ABOUT_THE_LEAD.items()),
             pl.Series("lead_actor_id", ids[actor]),
             pl.Series("actor_count", cards.actor_count),
             samples,

@@ -30,7 +30,6 @@ VERB_MICRO_BITS: Mapping[str, int] = {
     "reaction": 0,
 }
 ENGAGEMENT_WEIGHT: Mapping[str, int] = {"reaction": 1, "comment": 2, "reshare": 3}
-ENGAGING = pl.Enum(list(ENGAGEMENT_WEIGHT))
 AFFINITY_DAYS = 90
 AFFINITY_CAP = 15
 
@@ -87,26 +86,20 @@ def k_engagement(cards: pl.DataFrame, engaged: pl.DataFrame) -> Longs:
 def engagement(activities: pl.DataFrame, active: pl.Series) -> pl.DataFrame:
     """``object_type, object_id, k_engagement`` of every object somebody reacted to, commented on or reshared.
 
-    ``activities`` are those before as_of; counts are of undeleted ones by distinct active actors per verb.
+    ``activities`` are those before as_of; counts are of undeleted ones by distinct active actors per
+    verb, which are told apart by their weights.
     """
+    weight = pl.col("verb").replace_strict(dict(ENGAGEMENT_WEIGHT), return_dtype=pl.Int32).alias("weight")
     counted = (
         activities.filter(
             pl.col("verb").is_in(list(ENGAGEMENT_WEIGHT))
             & pl.col("deleted_at").is_null()
             & pl.col("actor_id").is_in(active.implode())
         )
-        .select(
-            pl.col("object_type").cast(pl.Enum(OBJECT_TYPES)), "object_id", pl.col("verb").cast(ENGAGING), "actor_id"
-        )
+        .select(pl.col("object_type").cast(pl.Enum(OBJECT_TYPES)), "object_id", weight, "actor_id")
         .unique()
         .group_by("object_type", "object_id")
-        .agg(
-            pl.col("verb")
-            .cast(pl.String)
-            .replace_strict(dict(ENGAGEMENT_WEIGHT), return_dtype=pl.Int64)
-            .sum()
-            .alias("engaged")
-        )
+        .agg(pl.col("weight").sum().cast(pl.Int64).alias("engaged"))
     )
     logs = micro_bits_table(counted["engaged"], name="k_engagement")
     return counted.join(logs, on="engaged").select(pl.col("object_type").cast(pl.String), "object_id", "k_engagement")
