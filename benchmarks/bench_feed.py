@@ -91,7 +91,8 @@ def rival(world: Path) -> pl.DataFrame:
     connection.register("diversity", diversity)
     connection.register("logs", logs)
     connection.execute((HERE / "feed_rival.sql").read_text())
-    return connection.sql("FROM feed_items").pl()
+    items: pl.DataFrame = connection.sql("FROM feed_items").pl()
+    return items
 
 
 def digest(items: pl.DataFrame) -> str:
