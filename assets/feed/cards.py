@@ -7,14 +7,14 @@ caps.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 
 from assets.feed.compressed import Weighed, numbers
-from assets.feed.kernels import Flags, Longs, Numbers, best_three, grouped
+from assets.feed.kernels import Flags, Longs, Numbers, best_three, grouped, taken
 from assets.feed.visibility import Pairs, Scene, is_in_circle, is_visible
 from assets.feed.window import Ground
 
@@ -23,14 +23,10 @@ CHRONOLOGICAL_VERBS = ("post", "comment", "reshare")
 DAILY_VERBS = ("friend_add", "group_join")
 
 
-def item_id(key: str) -> str:
-    """First 16 hex digits of sha256 of the key (UTF-8)."""
-    return hashlib.sha256(key.encode()).hexdigest()[:16]
-
-
-def item_ids(keys: list[str]) -> pl.Series:
-    """``item_id`` of every key."""
-    return pl.Series("item_id", [item_id(key) for key in keys], dtype=pl.String)
+def item_ids(keys: Iterable[str]) -> pl.Series:
+    """``item_id`` of every key: first 16 hex digits of its sha256 (UTF-8)."""
+    sha256 = hashlib.sha256
+    return pl.Series("item_id", [sha256(key.encode()).hexdigest()[:16] for key in keys], dtype=pl.String)
 
 
 @dataclass(frozen=True)
@@ -77,10 +73,7 @@ class Cards:
 
     def take(self, rows: Longs) -> Cards:
         """These cards, in this order."""
-        sizes = self.actor_count[rows]
-        start = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(sizes)])
-        within = np.arange(start[-1]) - np.repeat(start[:-1], sizes)
-        latest = self.latest[np.repeat(self.actors_start[:-1][rows], sizes) + within]
+        start, latest = taken(self.actors_start, self.latest, rows)
         return Cards(self.viewer[rows], self.card[rows], self.lead[rows], self.first[rows], start, latest)
 
     @classmethod
@@ -108,13 +101,11 @@ def _own_key() -> pl.Expr:
 def ranked_deck(ground: Ground, actor_ids: pl.Series) -> Deck:
     """Cards of the ranked mode; ``actor_ids`` are the ids behind the actor numbers."""
     window = ground.acts.head(ground.in_window)
-    posts = ground.acts.filter(pl.col("verb") == "post").select(
-        pl.col("object_id"), pl.lit("post").alias("object_type"), pl.col("act").alias("post_act")
-    )
+    posts = ground.acts.filter(pl.col("verb") == "post").select("object_id", pl.col("act").alias("post_act"))
     is_joiner = (pl.col("verb") == "reshare") & (pl.col("object_type") == "post")
     keyed = (
         window.with_columns(actor_id=actor_ids.gather(ground.actor[: ground.in_window]))
-        .join(posts, on=["object_type", "object_id"], how="left", maintain_order="left")
+        .join(posts, on="object_id", how="left", maintain_order="left")
         .select(
             "act", "verb", "object_type", "object_id",
             pl.when(is_joiner).then("post_act").alias("post_act"),
@@ -139,7 +130,7 @@ def ranked_deck(ground: Ground, actor_ids: pl.Series) -> Deck:
 def chronological_deck(ground: Ground) -> Deck:
     """Every post, comment and reshare is its own item."""
     window = ground.acts.head(ground.in_window).filter(pl.col("verb").is_in(CHRONOLOGICAL_VERBS))
-    ids = item_ids([f"activity|{id_}" for id_ in window["id"].to_list()])
+    ids = item_ids(f"activity|{id_}" for id_ in window["id"].to_list())
     numbered = window.select("act", "verb", "object_type", "object_id", ids).sort("item_id", "act")
     card, nothing = (np.full(ground.count, -1, dtype=np.int32) for _ in range(2))
     card[numbered["act"].to_numpy()] = np.arange(numbered.height, dtype=np.int32)
@@ -185,6 +176,11 @@ def group(dealt: Pairs, card: Numbers, scene: Scene) -> Cards:
     """The cards that eligible activities make."""
     actors, people = scene.ground.actor, scene.relations.people.count
     return Cards(*grouped(dealt.viewer, card, dealt.act, actors, people))
+
+
+def singles(dealt: Pairs, card: Numbers) -> Cards:
+    """The cards of activities that share none: each its own lead, first and only one."""
+    return Cards(dealt.viewer, card, dealt.act, dealt.act, np.arange(dealt.count + 1), dealt.act)
 
 
 def sample_actors(cards: Cards, scene: Scene, affinity: Weighed) -> tuple[Longs, Numbers]:

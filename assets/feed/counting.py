@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from assets.frame import StageCount
 
@@ -21,6 +21,15 @@ class Tally:
         self._in[stage] += rows_in
         self._out[stage] += rows_out
         self._filtered.setdefault(stage, Counter()).update(filtered)
+
+    @classmethod
+    def of(cls, tallies: Iterable[Tally]) -> Tally:
+        """The sum of several."""
+        every = cls()
+        for tally in tallies:
+            for count in tally.counts():
+                every.add(count.stage, count.rows_in, count.rows_out, count.filtered)
+        return every
 
     def counts(self) -> tuple[StageCount, ...]:
         """One count per stage, in the order the stages were first met."""

@@ -86,9 +86,11 @@ def admitted(
 ) -> Flags:
     """Whether level 0 (everyone), 1 (friends of the person) or 2 (the person) of the act admits the viewer.
 
-    Rows are symmetric; the viewer's is searched, because it stays at hand from pair to pair.
+    Rows are symmetric; the viewer's is searched, because it stays at hand from pair to pair, and not
+    again for the person of the pair before.
     """
     out = np.ones(viewers.size, dtype=np.bool_)
+    last_viewer, last_person, is_friend = -1, -1, False
     for i in range(viewers.size):
         level = level_of[acts[i]]
         if level == 0:
@@ -96,7 +98,13 @@ def admitted(
         person = person_of[acts[i]]
         if person == viewers[i]:
             continue
-        out[i] = level == 1 and person >= 0 and find(start, items, viewers[i], person) >= 0
+        if level != 1 or person < 0:
+            out[i] = False
+            continue
+        if person != last_person or viewers[i] != last_viewer:
+            last_viewer, last_person = viewers[i], person
+            is_friend = find(start, items, last_viewer, last_person) >= 0
+        out[i] = is_friend
     return out
 
 
@@ -212,13 +220,34 @@ def ordered(viewers: Numbers, first: Longs, second: Longs) -> tuple[Longs, Longs
     begin = 0
     while begin < viewers.size:
         end = run_end(viewers, begin)
-        by_second = np.argsort(second[begin:end])
-        by_first = np.argsort(first[begin:end][by_second], kind="mergesort")
-        for i in range(end - begin):
-            rows[begin + i] = begin + by_second[by_first[i]]
-            positions[begin + i] = i + 1
+        rows[begin:end] = np.argsort(first[begin:end]) + begin
+        tie = begin
+        while tie < end:
+            stop = tie + 1
+            while stop < end and first[rows[stop]] == first[rows[tie]]:
+                stop += 1
+            if stop > tie + 1:
+                tied = rows[tie:stop].copy()
+                rows[tie:stop] = tied[np.argsort(second[tied])]
+            tie = stop
+        for i in range(begin, end):
+            positions[i] = i - begin + 1
         begin = end
     return rows, positions
+
+
+@kernel
+def taken(start: Longs, items: Numbers, rows: Longs) -> tuple[Longs, Numbers]:
+    """These compressed rows, in this order."""
+    new_start = np.zeros(rows.size + 1, dtype=np.int64)
+    for i in range(rows.size):
+        new_start[i + 1] = new_start[i] + start[rows[i] + 1] - start[rows[i]]
+    out = np.empty(new_start[-1], dtype=np.int32)
+    for i in range(rows.size):
+        begin = start[rows[i]]
+        for j in range(new_start[i + 1] - new_start[i]):
+            out[new_start[i] + j] = items[begin + j]
+    return new_start, out
 
 
 @kernel

@@ -7,6 +7,7 @@ function in the sibling modules; the asset definitions are in ``defs``.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -42,8 +43,9 @@ INPUTS: Mapping[str, tuple[str, ...]] = {
 }  # fmt: skip
 """The staged tables, and the columns of them that are read."""
 FEED_ITEMS, FEED_TOMBSTONES = FEED
-BUCKET_PAIRS = 2_000_000
-"""(viewer, activity) pairs looked at together; bounds memory, changes nothing else."""
+PAIRS_AT_ONCE = 2_000_000
+"""(viewer, activity) pairs looked at together, by all threads; bounds memory, changes nothing else."""
+MAX_THREADS = 8
 
 
 @dataclass(frozen=True)
@@ -80,9 +82,7 @@ def compute(inputs: Inputs[FeedSettings]) -> Result:
     viewer_ids, viewers_count = people.viewers_of_feeds(frames["staged_users"], inputs.as_of)
     stage, counts = prepare(frames, inputs.config, inputs.as_of)
     del frames
-    tally = Tally()
-    viewers = numbers(stage.scene.relations.people.number(viewer_ids))
-    items = pl.concat([FEED_ITEMS.empty(), *(feeds_of(bucket, stage, tally) for bucket in _buckets(viewers, stage))])
+    items, tally = _feeds(numbers(stage.scene.relations.people.number(viewer_ids)), stage)
     buried, buried_count = _tombstones(inputs, items, viewer_ids, stage)
     return Result(
         tables={"feed_items": items, "feed_tombstones": buried},
@@ -139,8 +139,18 @@ def prepare(
     return stage, (there_count, *ground_counts, StageCount("needed", ground.in_window, needed, filtered=beyond))
 
 
-def feeds_of(viewers: Numbers, stage: Stage, tally: Tally) -> pl.DataFrame:
-    """Rows of ``feed_items`` of some viewers (numbers); viewers do not depend on one another."""
+def _feeds(viewers: Numbers, stage: Stage) -> tuple[pl.DataFrame, Tally]:
+    """Everybody's rows, bucket by bucket; a bucket is one thread's, and the next free thread takes the next bucket."""
+    threads = min(MAX_THREADS, pl.thread_pool_size())
+    buckets = _buckets(viewers, stage, max(1, PAIRS_AT_ONCE // threads))
+    with ThreadPoolExecutor(threads, thread_name_prefix="feed") as pool:
+        done = list(pool.map(lambda bucket: feeds_of(bucket, stage), buckets))
+    return pl.concat([FEED_ITEMS.empty(), *(items for items, _ in done)]), Tally.of(tally for _, tally in done)
+
+
+def feeds_of(viewers: Numbers, stage: Stage) -> tuple[pl.DataFrame, Tally]:
+    """Rows of ``feed_items`` of some viewers (numbers), and their counts; viewers do not depend on one another."""
+    tally = Tally()
     pairs = circle(stage.scene.relations, viewers).pairs(stage.near_acts)
     eligible, removed = visible(pairs, stage.scene)
     tally.add("eligible", pairs.count, eligible.count, removed)
@@ -152,7 +162,7 @@ def feeds_of(viewers: Numbers, stage: Stage, tally: Tally) -> pl.DataFrame:
         Shown(real, "ranked", 0),
         Shown(suggested, "ranked", 0, is_suggested=True),
     ]
-    return rows.rows(shown, stage.words, stage.points.affinity)
+    return rows.rows(shown, stage.words, stage.points.affinity), tally
 
 
 def _ranked(eligible: Pairs, stage: Stage, tally: Tally) -> Items:
@@ -190,7 +200,7 @@ def _chronological(eligible: Pairs, stage: Stage, tally: Tally) -> Items:
     scene, config, mode = stage.scene, stage.config, stage.chronological
     dealt, card = cards.deal(eligible, mode.deck, mode.is_needed, scene)
     tally.add("chronological_cards", eligible.count, dealt.count, {"other_mode": eligible.count - dealt.count})
-    single = cards.group(dealt, card, scene)
+    single = cards.singles(dealt, card)
     kept = selection.chronological(
         single, scene, mode.deck.cards.height, config.max_per_actor, config.max_chronological
     )
@@ -199,13 +209,13 @@ def _chronological(eligible: Pairs, stage: Stage, tally: Tally) -> Items:
     return kept
 
 
-def _buckets(viewers: Numbers, stage: Stage) -> list[Numbers]:
-    """Viewers in id order, cut so that a bucket has about ``BUCKET_PAIRS`` pairs."""
+def _buckets(viewers: Numbers, stage: Stage, size: int) -> list[Numbers]:
+    """Viewers in id order, cut so that a bucket has about ``size`` pairs."""
     near = circle(stage.scene.relations, viewers)
     sizes = np.bincount(
         near.viewer, weights=np.diff(stage.near_acts.start)[near.other], minlength=stage.scene.relations.people.count
     )[viewers]
-    bucket = np.cumsum(sizes).astype(np.int64) // BUCKET_PAIRS
+    bucket = np.cumsum(sizes).astype(np.int64) // size
     return [part for part in np.split(viewers, np.flatnonzero(np.diff(bucket)) + 1) if part.size]
 
 

@@ -18,6 +18,13 @@ from assets.feed.visibility import Scene
 
 MODES = ("chronological", "ranked")
 REASONS = ("own", "friend", "suggested")
+ABOUT_THE_LEAD = {
+    "object_type": "object_type",
+    "object_id": "object_id",
+    "owner_id": "object_owner_id",
+    "id": "lead_activity_id",
+}
+"""Columns of the lead activity, and what they are called in a row."""
 MAX_ITEMS = 1_000
 """More than any mode's cap (settings: 500)."""
 NEVER = np.iinfo(np.int64).min
@@ -70,31 +77,28 @@ def rows(shown: list[Shown], words: Words, affinity: Weighed) -> pl.DataFrame:
     items = every.take(order)
     cards = items.cards
     card = (every.cards.card + _of_each(shown, [part.first_card for part in shown]))[order]
+    numbered = pl.Series(card, dtype=pl.UInt32)
     is_suggested = _of_each(shown, [int(part.is_suggested) for part in shown])[order] > 0
     actor = ground.actor[cards.lead]
-    lead = ground.acts[cards.lead]
+    lead, ids, created_us = pl.Series(cards.lead, dtype=pl.UInt32), people.ids.to_numpy(), ground.created_us
     samples = _lists(*sample_actors(cards, words.scene, affinity), people)
     return pl.DataFrame(
         [
-            people.ids.gather(cards.viewer).alias("viewer_id"),
+            pl.Series("viewer_id", ids[cards.viewer]),
             _words("mode", MODES, mode[order]),
             pl.Series("position", items.position),
-            words.catalogue["item_id"].gather(card),
-            words.catalogue["verb"].gather(card),
-            lead["object_type"],
-            lead["object_id"],
-            lead["owner_id"].alias("object_owner_id"),
-            lead["id"].alias("lead_activity_id"),
-            people.ids.gather(actor).alias("lead_actor_id"),
+            *(words.catalogue[name].gather(numbered) for name in words.catalogue.columns),
+            *(ground.acts[name].gather(lead).alias(alias) for name, alias in ABOUT_THE_LEAD.items()),
+            pl.Series("lead_actor_id", ids[actor]),
             pl.Series("actor_count", cards.actor_count),
             samples,
             pl.Series("other_count", cards.actor_count) - samples.list.len().cast(pl.Int64),
-            ground.acts["created_at"].gather(cards.first).alias("first_activity_at"),
-            lead["created_at"].alias("last_activity_at"),
+            _instants("first_activity_at", created_us[cards.first]),
+            _instants("last_activity_at", created_us[cards.lead]),
             pl.Series("score", total(items.parts)),
             *(pl.Series(name, items.parts[name]) for name in PARTS),
             _words("reason", REASONS, np.where(is_suggested, 2, np.where(actor == cards.viewer, 0, 1))),
-            pl.Series("is_unseen", is_unseen(lead["created_us"].to_numpy(), words.seen_us[cards.viewer])),
+            pl.Series("is_unseen", is_unseen(created_us[cards.lead], words.seen_us[cards.viewer])),
         ]
     )
 
@@ -108,7 +112,11 @@ def _words(name: str, words: tuple[str, ...], codes: Longs) -> pl.Series:
     return pl.Series(name, list(words), dtype=pl.String).gather(codes)
 
 
+def _instants(name: str, us: Longs) -> pl.Series:
+    return pl.Series(name, us).cast(pl.Datetime("us", "UTC"))
+
+
 def _lists(start: Longs, people_numbers: Numbers, people: People) -> pl.Series:
     """``sample_actor_ids``: the ids of compressed numbers, one list per row."""
-    values = people.ids.gather(people_numbers).to_arrow()
+    values = pa.array(people.ids.to_numpy()[people_numbers])
     return pl.Series("sample_actor_ids", pa.LargeListArray.from_arrays(pa.array(start, pa.int64()), values))

@@ -14,11 +14,12 @@ import numpy as np
 import polars as pl
 
 from assets.feed.cards import DAILY_VERBS, Deck
-from assets.feed.compressed import Weighed, starts
+from assets.feed.compressed import Weighed, numbers, starts
 from assets.feed.kernels import Longs, Numbers
 from assets.feed.log2 import micro_bits, micro_bits_table
 from assets.feed.people import People
 from assets.feed.window import Ground
+from quality.feed import OBJECT_TYPES
 
 VERB_MICRO_BITS: Mapping[str, int] = {
     "post": 2_000_000,
@@ -85,21 +86,23 @@ def k_engagement(cards: pl.DataFrame, engaged: pl.DataFrame) -> Longs:
 def engagement(activities: pl.DataFrame, active: pl.Series) -> pl.DataFrame:
     """``object_type, object_id, k_engagement`` of every object somebody reacted to, commented on or reshared.
 
-    ``activities`` are those before as_of; counts are of undeleted ones by distinct active actors per verb.
+    ``activities`` are those before as_of; counts are of undeleted ones by distinct active actors per
+    verb, which are told apart by their weights.
     """
+    weight = pl.col("verb").replace_strict(dict(ENGAGEMENT_WEIGHT), return_dtype=pl.Int32).alias("weight")
     counted = (
         activities.filter(
             pl.col("verb").is_in(list(ENGAGEMENT_WEIGHT))
             & pl.col("deleted_at").is_null()
             & pl.col("actor_id").is_in(active.implode())
         )
-        .select("object_type", "object_id", "verb", "actor_id")
+        .select(pl.col("object_type").cast(pl.Enum(OBJECT_TYPES)), "object_id", weight, "actor_id")
         .unique()
         .group_by("object_type", "object_id")
-        .agg(pl.col("verb").replace_strict(dict(ENGAGEMENT_WEIGHT), return_dtype=pl.Int64).sum().alias("engaged"))
+        .agg(pl.col("weight").sum().cast(pl.Int64).alias("engaged"))
     )
     logs = micro_bits_table(counted["engaged"], name="k_engagement")
-    return counted.join(logs, on="engaged").drop("engaged")
+    return counted.join(logs, on="engaged").select(pl.col("object_type").cast(pl.String), "object_id", "k_engagement")
 
 
 def affinity_start(as_of: datetime) -> datetime:
@@ -119,19 +122,22 @@ def affinity(resolved: pl.DataFrame, people: People, as_of: datetime) -> Weighed
         & (pl.col("created_at") < as_of)
         & pl.col("deleted_at").is_null()
     )
-    on_object = recent.filter(pl.col("verb").is_in(["reaction", "comment"])).select(
-        "id", "actor_id", pl.col("owner_id").alias("other_id")
-    )
+    is_on_object = pl.col("verb").is_in(["reaction", "comment"])
+    on_object = recent.filter(is_on_object).select("actor_id", pl.col("owner_id").alias("other_id"))
     mentions = (
         recent.filter(pl.col("mentioned_user_ids").list.len() > 0)
-        .select("id", "actor_id", pl.col("mentioned_user_ids").alias("other_id"))
+        .select("id", "actor_id", pl.when(is_on_object).then("owner_id"), other_id="mentioned_user_ids")
         .explode("other_id")
+        .filter(pl.col("other_id").ne_missing(pl.col("owner_id")))
+        .unique()
     )
-    between = pl.concat([on_object, mentions]).filter(pl.col("other_id") != pl.col("actor_id")).unique()
-    a, b = (people.number(between[name]).cast(pl.Int64) for name in ("actor_id", "other_id"))
-    edges = pl.concat([a * (1 << 32) + b, b * (1 << 32) + a]).alias("edge")
-    counted = edges.to_frame().group_by("edge").agg(pl.len().cast(pl.Int64).alias("n")).sort("edge")
-    edge = counted["edge"]
-    return Weighed(
-        starts(edge // (1 << 32), people.count), (edge % (1 << 32)).cast(pl.Int32).to_numpy(), counted["n"].to_numpy()
+    between = pl.concat([on_object, mentions.select("actor_id", "other_id")]).filter(
+        pl.col("other_id") != pl.col("actor_id")
     )
+    a, b = (numbers(people.number(between[name])).astype(np.int64) for name in ("actor_id", "other_id"))
+    once, n = np.unique(np.minimum(a, b) << 32 | np.maximum(a, b), return_counts=True)
+    low, high = once >> 32, once & 0xFFFFFFFF
+    edge = np.concatenate([once, high << 32 | low])
+    order = np.argsort(edge, kind="stable")
+    row, other = pl.Series(edge[order] >> 32), (edge[order] & 0xFFFFFFFF).astype(np.int32)
+    return Weighed(starts(row, people.count), other, np.concatenate([n, n])[order].astype(np.int64))

@@ -55,6 +55,11 @@ class Ground:
         """How many activities there are."""
         return self.acts.height
 
+    @property
+    def created_us(self) -> Longs:
+        """When each was made, µs since 1970."""
+        return self.acts["created_us"].to_numpy()
+
     def by_actor(self, wanted: Flags, people_count: int) -> Compressed:
         """The wanted activities of each person."""
         act = np.flatnonzero(wanted).astype(np.int32)
@@ -76,10 +81,12 @@ def resolve(activities: pl.DataFrame) -> pl.DataFrame:
     """
     makers = activities.select(
         pl.col("id").alias("object_id"),
-        pl.col("verb").alias("object_type"),
+        pl.col("verb").alias("own_verb"),
         pl.int_range(pl.len(), dtype=pl.UInt32).alias("own_row"),
-    ).filter(pl.col("object_type").is_in(["post", "comment"]))
-    joined = activities.join(makers, on=["object_type", "object_id"], how="left", maintain_order="left")
+    ).filter(pl.col("own_verb").is_in(["post", "comment"]))
+    joined = activities.join(makers, on="object_id", how="left", maintain_order="left").with_columns(
+        pl.when(pl.col("object_type") == pl.col("own_verb")).then("own_row")
+    )
     row = joined["own_row"]
     owned = joined.with_columns(own_actor_id=joined["actor_id"].gather(row)).with_columns(
         owner_id=pl.when(pl.col("object_type") == "user")

@@ -68,7 +68,7 @@ def test_the_order_of_input_rows_does_not_matter(seed: int, config: FeedSettings
 @pytest.mark.parametrize("seed", range(5))
 def test_the_size_of_buckets_does_not_matter(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = run(fuzzed_world(seed))
-    monkeypatch.setattr(product, "BUCKET_PAIRS", 7)
+    monkeypatch.setattr(product, "PAIRS_AT_ONCE", 7)
     parts = run(fuzzed_world(seed))
     assert whole.tables["feed_items"].equals(parts.tables["feed_items"])
     assert whole.counts == parts.counts

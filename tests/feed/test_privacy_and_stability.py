@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from assets.feed import product
 from assets.feed.compressed import numbers
 from assets.feed.product import INPUTS, prepare
 from assets.feed.visibility import Pairs, is_in_circle, is_visible
@@ -108,11 +109,13 @@ print(digests())
 
 
 def digests() -> str:
-    """Sha256 of the feeds of a few worlds."""
+    """Sha256 of the feeds of a few worlds, in buckets of some 50 pairs, so that every thread has several."""
     seen = hashlib.sha256()
-    for seed in range(4):
-        for table in run(fuzzed_world(seed, crowd=30, life=400)).tables.values():
-            seen.update(table.write_ndjson().encode())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(product, "PAIRS_AT_ONCE", 50 * pl.thread_pool_size())
+        for seed in range(4):
+            for table in run(fuzzed_world(seed, crowd=30, life=400)).tables.values():
+                seen.update(table.write_ndjson().encode())
     return seen.hexdigest()
 
 

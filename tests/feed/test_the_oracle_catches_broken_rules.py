@@ -235,7 +235,7 @@ BROKEN |= {
     "3.2 activities are counted, not actors": wraps(cards, "grouped", _every_act_counts),
     "3.2 friend_adds are kept by object": lambda patch: patch.setattr(cards, "DAILY_VERBS", ("group_join",)),
     "3.2 group_joins are kept by object": lambda patch: patch.setattr(cards, "DAILY_VERBS", ("friend_add",)),
-    "3.2 item_id is other digits": wraps(cards, "item_id", lambda original, key: original(f"{key} ")),
+    "3.2 item_id is other digits": wraps(cards, "item_ids", lambda original, keys: original(f"{key} " for key in keys)),
     "3.2 samples ignore affinity": wraps(
         cards, "best_three", lambda original, start, known, *rest: original(start, np.zeros_like(known), *rest)
     ),
@@ -260,6 +260,14 @@ BROKEN |= {
     "3.3 affinity ignores mentions": wraps(
         scoring, "affinity", lambda original, resolved, *rest: original(
             resolved.with_columns(mentioned_user_ids=pl.lit([], dtype=pl.List(pl.Int64))), *rest)
+    ),
+    "3.3 an answer that mentions whom it answers counts twice": wraps(
+        scoring, "affinity", lambda original, resolved, *rest: original(
+            pl.concat([resolved, resolved.filter(
+                pl.col("verb").is_in(["reaction", "comment"])
+                & pl.col("mentioned_user_ids").list.contains(pl.col("owner_id"))
+            )]), *rest,
+        ),
     ),
     "3.3 affinity counts reshares": wraps(
         scoring, "affinity", lambda original, resolved, *rest: original(
