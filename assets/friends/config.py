@@ -9,19 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-REASONS: Final = (
-    "mutual_friends",
-    "shared_school",
-    "shared_employer",
-    "shared_group",
-    "shared_interest",
-    "interaction",
-    "extended_network",
-    "popular_in_country",
-    "suggested",
-)
-"""Reason codes, strongest first (02, 2.4)."""
-
 PAIR_FILTERS: Final = ("request_pending", "blocked", "muted", "dismissed", "unfriended")
 """The filters that look at a pair, in their order, before those that look at the candidate."""
 

@@ -20,9 +20,9 @@ def of_pairs(pairs: pl.DataFrame, world: World, interactions: pl.DataFrame, engi
     """The pairs (sorted, distinct) with every feature.
 
     Adds ``common_neighbours, adamic_adar_micro, resource_allocation_micro, jaccard_micro,
-    viewer_degree, candidate_degree, shared_group_count, context_micro, interaction_count,
-    impression_count, mutual_count`` (as published), ``hidden_id`` (index of a single mutual friend
-    that may not be named, else -1), ``kinds`` (bits), and ``sample_*``, ``group_*`` (3 each, -1).
+    viewer_degree, candidate_degree, shared_group_count`` (that may be told), ``common_group_count``
+    (of every kind), ``context_micro, interaction_count, impression_count, mutual_count`` (as
+    published), ``hidden_id`` (index of a single mutual friend that may not be named, else -1), ``kinds`` (bits), and ``sample_*``, ``group_*`` (3 each, -1).
     """
     pairs = pairs.select(list(PAIR)).sort(list(PAIR))
     degrees = world.friends.sizes
@@ -74,6 +74,6 @@ def _share(pairs: pl.DataFrame, world: World, engine: Engine) -> pl.DataFrame:
         ),
     )
     sums, named = (np.concatenate(columns) for columns in zip(*parts, strict=True))
-    columns = ("shared_group_count", "kinds", "context_micro")
+    columns = ("shared_group_count", "kinds", "context_micro", "common_group_count")
     frame = pl.DataFrame({name: sums[:, i].copy() for i, name in enumerate(columns)})
     return frame.with_columns(pl.Series(f"group_{i}", named[:, i].copy()) for i in range(3))

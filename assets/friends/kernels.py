@@ -174,25 +174,56 @@ def expand(
 
 
 @kernel
+def step_on(
+    now: Ints, then: Ints, frontier: Ints, count: Whole, reached: Ints, best: Ints, width: Whole,
+    ptr: Ints, idx: Index, percent: int,
+) -> np.int64:  # fmt: skip
+    """One step of a walk: every frontier node hands ``percent`` of its mass to its friends in equal whole shares.
+
+    With ``width`` > 0 only the ``width`` best nodes by (mass desc, index asc) do. ``now`` is the
+    mass of the ``frontier`` before and after, ``then`` is all zero before and after; returns the
+    size of the new frontier.
+    """
+    zero = np.int64(0)
+    size = zero
+    if width > 0:
+        for t in range(count):
+            size = keep_best(best, size, width, now[frontier[t]], zero, frontier[t])
+    next_count = zero
+    for t in range(size if width > 0 else count):
+        x = best[t, 2] if width > 0 else frontier[t]
+        share = now[x] * percent // (100 * max(ptr[x + 1] - ptr[x], 1))
+        if share > 0:
+            for j in range(ptr[x], ptr[x + 1]):
+                y = np.int64(idx[j])
+                if then[y] == 0:
+                    reached[next_count] = y
+                    next_count += 1
+                then[y] += share
+    for t in range(count):
+        now[frontier[t]] = 0
+    for t in range(next_count):
+        y = reached[t]
+        frontier[t] = y
+        now[y] = then[y]
+        then[y] = 0
+    return next_count
+
+
+@kernel
 def walk(
     viewers: Index, ptr: Ints, idx: Index, barred_ptr: Ints, barred_idx: Index, is_showable: Flags,
     mass: int, percent: int, width: int, limit: Whole,
 ) -> tuple[Index, Ints]:  # fmt: skip
-    """Truncated personalised PageRank of four steps, in integers.
+    """Truncated personalised PageRank of four steps, in integers: `step_on`, the last two ``width`` wide.
 
-    ``mass`` starts at the viewer; a node hands ``percent`` of what arrived to its friends in equal
-    whole shares; the third and fourth step expand only the ``width`` best nodes by (mass desc,
-    index asc). Candidates are reached at step three or four and share no friend with the viewer:
-    the ``limit`` best by (mass arrived at those steps desc, index asc). Returns pairs (m, 2), mass (m,).
+    Candidates are reached at step three or four and not before: the ``limit`` best by (mass arrived
+    at those steps desc, index asc). Returns pairs (m, 2), mass (m,).
     """
     n = is_showable.size
-    now = np.zeros(n, dtype=np.int64)
-    then = np.zeros(n, dtype=np.int64)
-    far = np.zeros(n, dtype=np.int64)
+    now, then, far = np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.int64)
     is_near = np.zeros(n, dtype=np.bool_)
-    frontier = np.empty(n + 1, dtype=np.int64)
-    reached = np.empty(n, dtype=np.int64)
-    seen = np.empty(n, dtype=np.int64)
+    frontier, reached, seen = np.empty(n + 1, np.int64), np.empty(n, np.int64), np.empty(n, np.int64)
     best = np.empty((width + limit + 1, 3), dtype=np.int64)
     pairs = np.empty((viewers.size * limit, 2), dtype=np.int32)
     values = np.empty(viewers.size * limit, dtype=np.int64)
@@ -201,37 +232,18 @@ def walk(
     for i in range(viewers.size):
         v = np.int64(viewers[i])
         near_count = far_count = 0
-        count = 1
+        count = np.int64(1)
         frontier[0] = v
         now[v] = mass
         for step in range(1, 5):
-            size = zero
-            if step > 2:
-                for t in range(count):
-                    size = keep_best(best, size, width, now[frontier[t]], zero, frontier[t])
-            next_count = 0
-            for t in range(size if step > 2 else count):
-                x = best[t, 2] if step > 2 else frontier[t]
-                share = now[x] * percent // (100 * max(ptr[x + 1] - ptr[x], 1))
-                for j in range(ptr[x], ptr[x + 1]):
-                    y = np.int64(idx[j])
-                    if step <= 2 and not is_near[y]:
-                        is_near[y] = True
-                        seen[near_count] = y
-                        near_count += 1
-                    if then[y] == 0 and share > 0:
-                        reached[next_count] = y
-                        next_count += 1
-                    then[y] += share
+            count = step_on(now, then, frontier, count, reached, best, width if step > 2 else zero, ptr, idx, percent)
             for t in range(count):
-                now[frontier[t]] = 0
-            count = next_count
-            for t in range(count):
-                y = reached[t]
-                frontier[t] = y
-                now[y] = then[y]
-                then[y] = 0
-                if step > 2 and y != v and not is_near[y]:
+                y = frontier[t]
+                if step <= 2 and not is_near[y]:
+                    is_near[y] = True
+                    seen[near_count] = y
+                    near_count += 1
+                elif step > 2 and not is_near[y]:
                     if far[y] == 0:
                         seen[near_count + far_count] = y
                         far_count += 1
@@ -241,7 +253,7 @@ def walk(
         size = zero
         for t in range(near_count + far_count):
             y = seen[t]
-            if t >= near_count and is_showable[y] and not holds(barred_ptr, barred_idx, v, y):
+            if t >= near_count and y != v and is_showable[y] and not holds(barred_ptr, barred_idx, v, y):
                 size = keep_best(best, size, limit, far[y], zero, y)
             is_near[y] = False
             far[y] = 0

@@ -64,11 +64,11 @@ def meet(
 def share(viewer: Index, candidate: Index, ptr: Ints, idx: Index, kind: Ints, weight: Ints) -> tuple[Ints, Ints]:
     """Common groups of pairs.
 
-    ``kind`` is the bit of a group that may be a reason, 0 for places. Returns (p, 3): groups of
-    such kinds, their bits, the weight of all common groups; and (p, 3): the first of them by
-    index, -1 where there are fewer.
+    ``kind`` is the bit of a group that may be a reason, 0 for places. Returns (p, 4): groups of
+    such kinds, their bits, the weight of all common groups, all common groups; and (p, 3): the
+    first that may be a reason by index, -1 where there are fewer.
     """
-    sums = np.zeros((viewer.size, 3), dtype=np.int64)
+    sums = np.zeros((viewer.size, 4), dtype=np.int64)
     named = np.zeros((viewer.size, 3), dtype=np.int64)
     for p in range(viewer.size):
         v, c = np.int64(viewer[p]), np.int64(candidate[p])
@@ -84,6 +84,7 @@ def share(viewer: Index, candidate: Index, ptr: Ints, idx: Index, kind: Ints, we
                 i += 1
                 j += 1
                 sums[p, 2] += weight[g]
+                sums[p, 3] += 1
                 if kind[g] > 0:
                     if sums[p, 0] < 3:
                         named[p, sums[p, 0]] = g

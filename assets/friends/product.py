@@ -233,7 +233,12 @@ def friend_recommendations(shown: pl.DataFrame, world: World, config: FriendsSet
 
 
 def friend_candidates(known: pl.DataFrame, world: World, kept: Flags) -> pl.DataFrame:
-    """The table of 2.1: features of eligible pairs, by viewer and candidate."""
+    """The table of 2.1: features of eligible pairs, by viewer and candidate.
+
+    Its ``shared_group_count`` counts every common group, places too: it is a feature, and nobody
+    but the platform reads this table. In `friend_recommendations`, which clients are shown, the
+    column counts what may be told: a shared place would reveal a visit (2.4).
+    """
     rows = known.filter(pl.Series(kept[known["viewer"].to_numpy()], dtype=pl.Boolean)).sort(list(PAIR))
     ids = world.who.ids
     return rows.select(
@@ -241,7 +246,7 @@ def friend_candidates(known: pl.DataFrame, world: World, kept: Flags) -> pl.Data
         pl.Series("candidate_id", ids[rows["candidate"].to_numpy()]),
         "sources",
         *CANDIDATE_FEATURES,
-    )
+    ).with_columns(shared_group_count=rows["common_group_count"])
 
 
 friends: Product[FriendsSettings] = Product(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from assets.friends.graph import Flags, Index, Ints
-from assets.friends.kernels import holds, keep_best, kernel
+from assets.friends.kernels import holds, keep_best, kernel, step_on
 
 
 @kernel
@@ -42,38 +42,17 @@ def masses(
         for j in range(ptr[v], ptr[v + 1]):
             friend_of[idx[j]] = v
         seen_count = 0
-        count = 1
+        count = np.int64(1)
         frontier[0] = v
         now[v] = mass
         for step in range(1, 5):
-            size = zero
-            if step > 2:
-                for t in range(count):
-                    size = keep_best(best, size, width, now[frontier[t]], zero, frontier[t])
-            next_count = 0
-            for t in range(size if step > 2 else count):
-                x = best[t, 2] if step > 2 else frontier[t]
-                share = now[x] * percent // (100 * max(ptr[x + 1] - ptr[x], 1))
-                if share > 0:
-                    for j in range(ptr[x], ptr[x + 1]):
-                        y = np.int64(idx[j])
-                        if then[y] == 0:
-                            reached[next_count] = y
-                            next_count += 1
-                        then[y] += share
-            for t in range(count):
-                now[frontier[t]] = 0
-            count = next_count
-            for t in range(count):
-                y = reached[t]
-                frontier[t] = y
-                now[y] = then[y]
-                then[y] = 0
-                if step > 1:
-                    if total[y] == 0:
-                        seen[seen_count] = y
-                        seen_count += 1
-                    total[y] += now[y]
+            count = step_on(now, then, frontier, count, reached, best, width if step > 2 else zero, ptr, idx, percent)
+            for t in range(count if step > 1 else zero):
+                y = frontier[t]
+                if total[y] == 0:
+                    seen[seen_count] = y
+                    seen_count += 1
+                total[y] += now[y]
         for t in range(count):
             now[frontier[t]] = 0
         for j in range(given_ptr[v], given_ptr[v + 1]):

@@ -57,9 +57,10 @@ class HoldOut:
 
 def train(scene: Scene, frames: Frames, sources_on: tuple[str, ...], engine: Engine) -> Model:
     """Hold out, learn, judge; the same for any order of rows, any threads and buckets."""
-    parts = [_examples(held, number, sources_on, engine) for number, held in enumerate(hold_outs(scene, frames))]
-    if not parts:
-        return Model(None, "no friendships to learn from", 0, {})
+    taken = list(hold_outs(scene, frames))
+    if sum(one.held.height for one in taken) < LEAST_POSITIVES:
+        return Model(None, f"too few friendships to learn from: {LEAST_POSITIVES} are needed", 0, {})
+    parts = [_examples(held, number, sources_on, engine) for number, held in enumerate(taken)]
     table = [np.concatenate(columns) for columns in zip(*(part[0] for part in parts), strict=True)]
     is_positive, judge, row_hash = (np.concatenate([part[i] for part in parts]) for i in (1, 2, 3))
     positives = int(is_positive.sum())
