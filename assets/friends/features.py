@@ -22,7 +22,8 @@ def of_pairs(pairs: pl.DataFrame, world: World, interactions: pl.DataFrame, engi
     Adds ``common_neighbours, adamic_adar_micro, resource_allocation_micro, jaccard_micro,
     viewer_degree, candidate_degree, shared_group_count`` (that may be told), ``common_group_count``
     (of every kind), ``context_micro, interaction_count, impression_count, mutual_count`` (as
-    published), ``hidden_id`` (index of a single mutual friend that may not be named, else -1), ``kinds`` (bits), and ``sample_*``, ``group_*`` (3 each, -1).
+    published), ``hidden_id`` (index of a single mutual friend that may not be named, else -1),
+    ``kinds`` (bits), and ``sample_*``, ``group_*`` (3 each, -1).
     """
     pairs = pairs.select(list(PAIR)).sort(list(PAIR))
     degrees = world.friends.sizes
