@@ -20,6 +20,8 @@ from numba import njit
 from assets.friends.graph import Flags, Index, Ints, Whole
 
 F = TypeVar("F", bound=Callable[..., Any])
+COUNT_BITS = 22
+"""Low bits of a sum that count paths (fewer than four million); the rest holds weights up to 10^12."""
 
 
 def kernel(function: F) -> F:
@@ -97,77 +99,104 @@ def mark(marks: Ints, ptr: Ints, idx: Index, row: Whole, value: Whole) -> None:
 
 
 @kernel
+def mark_counts(marks: Ints, ptr: Ints, idx: Index, counts: Ints, row: Whole) -> None:
+    """Mark a row's entries with their counts."""
+    for j in range(ptr[row], ptr[row + 1]):
+        marks[idx[j]] = counts[j]
+
+
+@kernel
+def single_mutual(a: Whole, b: Whole, ptr: Ints, idx: Index) -> np.int64:
+    """The first common entry of two rows; -1 where there is none."""
+    i, j = ptr[a], ptr[b]
+    while i < ptr[a + 1] and j < ptr[b + 1]:
+        if idx[i] == idx[j]:
+            return np.int64(idx[i])
+        if idx[i] < idx[j]:
+            i += 1
+        else:
+            j += 1
+    return np.int64(-1)
+
+
+@kernel
 def expand(
     viewers: Index, first_ptr: Ints, first_idx: Index, second_ptr: Ints, second_idx: Index, weight: Ints,
-    friend_ptr: Ints, friend_idx: Index, barred_ptr: Ints, barred_idx: Index, is_showable: Flags,
+    friend_ptr: Ints, friend_idx: Index, barred_ptr: Ints, barred_idx: Index,
     shown_ptr: Ints, shown_idx: Index, shown_count: Ints, has_private_list: Flags,
     block_ptr: Ints, block_idx: Index, k: int, depth: Ints, room: int,
 ) -> tuple[Index, Ints, Ints]:  # fmt: skip
-    """Every viewer's best two-step candidates: viewer -> middle (weighted) -> candidate.
+    """Every viewer's best two-step candidates: viewer -> middle (weighted) -> candidate (who may be shown).
 
     Kept are the ``k`` best by (weight after impressions desc, mutual friends as published desc,
     index asc) and the ``depth[i]`` best by (weight desc, index asc); ``room`` = all of them at
     most. Returns pairs (m, 2); weight, published mutual friends and whether the pair is of the
     first kind (m, 3); and the number of eligible candidates of each viewer.
+
+    One whole number per candidate holds the weight (high) and the count of paths (low `COUNT_BITS`);
+    friends and whom a filter removes start far below zero, so no path leads to them.
     """
-    n = is_showable.size
-    sums = np.zeros((n, 3), dtype=np.int64)
-    barred_for = np.full(n, -1, dtype=np.int64)
+    n = has_private_list.size
+    sums = np.zeros(n, dtype=np.int64)
     shown = np.zeros(n, dtype=np.int64)
-    touched = np.empty(n, dtype=np.int64)
+    touched = np.empty(n + 1, dtype=np.int32)
     best = np.empty((room + 1, 3), dtype=np.int64)
     deep = np.empty((room + 1, 3), dtype=np.int64)
     pairs = np.empty((room * viewers.size, 2), dtype=np.int32)
     values = np.empty((room * viewers.size, 3), dtype=np.int64)
     eligible = np.zeros(viewers.size, dtype=np.int64)
     zero = np.int64(0)
+    below = -(np.int64(1) << 62)
+    paths = (np.int64(1) << COUNT_BITS) - 1
     out = 0
     for i in range(viewers.size):
         v = np.int64(viewers[i])
-        barred_for[v] = v
-        mark(barred_for, friend_ptr, friend_idx, v, v)
-        mark(barred_for, barred_ptr, barred_idx, v, v)
-        for j in range(shown_ptr[v], shown_ptr[v + 1]):
-            shown[shown_idx[j]] = shown_count[j]
+        sums[v] = below
+        mark(sums, friend_ptr, friend_idx, v, below)
+        mark(sums, barred_ptr, barred_idx, v, below)
+        mark_counts(shown, shown_ptr, shown_idx, shown_count, v)
         count = 0
-        size = deep_size = zero
         for j in range(first_ptr[v], first_ptr[v + 1]):
             x = first_idx[j]
-            w = weight[x]
-            if w > 0:
+            w = (weight[x] << COUNT_BITS) + 1
+            if w > 1:
                 for q in range(second_ptr[x], second_ptr[x + 1]):
-                    c = np.int64(second_idx[q])
-                    if sums[c, 0] == 0:
-                        touched[count] = c
-                        count += 1
-                    sums[c, 0] += 1
-                    sums[c, 1] += w
-                    sums[c, 2] = x
+                    y = second_idx[q]
+                    before = sums[y]
+                    touched[count] = y
+                    count += before == 0
+                    sums[y] = before + w
+        eligible[i] = count
+        limit = depth[i]
+        size = deep_size = zero
         for t in range(count):
-            c = touched[t]
-            if barred_for[c] == v or not is_showable[c]:
-                continue
-            eligible[i] += 1
-            deep_size = keep_best(deep, deep_size, depth[i], sums[c, 1], zero, c)
-            if k > 0:
-                score = sums[c, 1]
+            c = np.int64(touched[t])
+            told = sums[c] >> COUNT_BITS
+            if limit > 0 and (deep_size < limit or told >= deep[0, 0]):
+                deep_size = keep_best(deep, deep_size, limit, told, zero, c)
+            if k > 0 and (size < k or told >= best[0, 0]):
+                score = told
                 for _ in range(shown[c]):
                     score = score * 9 // 10
-                mutual = sums[c, 0]
-                if mutual == 1 and not may_be_named(sums[c, 2], v, c, has_private_list, block_ptr, block_idx):
-                    mutual = 0
+                mutual = sums[c] & paths
+                if mutual == 1:
+                    x = single_mutual(v, c, friend_ptr, friend_idx)
+                    mutual = np.int64(may_be_named(x, v, c, has_private_list, block_ptr, block_idx))
                 size = keep_best(best, size, k, score, mutual, c)
         for b in range(size + deep_size):
             c = best[b, 2] if b < size else deep[b - size, 2]
-            if sums[c, 0] > 0:
+            if sums[c] > 0:
                 pairs[out, 0], pairs[out, 1] = v, c
-                values[out, 0] = sums[c, 1]
+                values[out, 0] = sums[c] >> COUNT_BITS
                 values[out, 1] = best[b, 1] if b < size else 0
                 values[out, 2] = 1 if b < size else 0
-                sums[c, 0] = -1
+                sums[c] = 0
                 out += 1
         for t in range(count):
-            sums[touched[t], 0] = sums[touched[t], 1] = 0
+            sums[touched[t]] = 0
+        sums[v] = 0
+        mark(sums, friend_ptr, friend_idx, v, zero)
+        mark(sums, barred_ptr, barred_idx, v, zero)
         for j in range(shown_ptr[v], shown_ptr[v + 1]):
             shown[shown_idx[j]] = 0
     return pairs[:out].copy(), values[:out].copy(), eligible
