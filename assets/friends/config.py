@@ -95,6 +95,9 @@ POOL_NEAR: Final = 100
 POOL_WALK: Final = 100
 POOL_CONTEXT: Final = 60
 """Candidates of one viewer that are scored: friends of friends by Adamic-Adar, by PageRank, by rarity of groups."""
+POOL_RECENT: Final = 50
+POOL_LIVELY: Final = 50
+"""Where friendship times say something also: by PageRank over recent friendships, and whoever is lively now."""
 SCORED_WALK_WIDTH: Final = 100
 LISTED: Final = 100
 """Best-scored candidates of a viewer that go on to selection, besides the k best friends of friends."""

@@ -217,7 +217,8 @@ def step_on(
     size = zero
     if width > 0:
         for t in range(count):
-            size = keep_best(best, size, width, now[frontier[t]], zero, frontier[t])
+            if size < width or now[frontier[t]] >= best[0, 0]:
+                size = keep_best(best, size, width, now[frontier[t]], zero, frontier[t])
     next_count = zero
     for t in range(size if width > 0 else count):
         x = best[t, 2] if width > 0 else frontier[t]
@@ -282,7 +283,8 @@ def walk(
         size = zero
         for t in range(near_count + far_count):
             y = seen[t]
-            if t >= near_count and y != v and is_showable[y] and not holds(barred_ptr, barred_idx, v, y):
+            may_stand = t >= near_count and (size < limit or far[y] >= best[0, 0])
+            if may_stand and y != v and is_showable[y] and not holds(barred_ptr, barred_idx, v, y):
                 size = keep_best(best, size, limit, far[y], zero, y)
             is_near[y] = False
             far[y] = 0

@@ -11,7 +11,18 @@ import numpy as np
 import polars as pl
 
 from assets.frame import Inputs, Product, Result, StageCount
-from assets.friends import features, filters, gate, interactions, learned, scoring, selection, signals, sources
+from assets.friends import (
+    features,
+    filters,
+    gate,
+    interactions,
+    learned,
+    plots,
+    scoring,
+    selection,
+    signals,
+    sources,
+)
 from assets.friends.boosting import Forest
 from assets.friends.config import LEARNED, POOL_NEAR, RANKER, SAMPLE_ABOVE_USERS, SAMPLE_PERCENT, VARIANTS
 from assets.friends.engine import Engine
@@ -98,7 +109,8 @@ def compute(inputs: Inputs[FriendsSettings], engine: Engine | None = None) -> Re
     ]  # fmt: skip
     figures = gate.chosen(model.evaluation, is_learned=model.forest is not None)
     before = inputs.previous.get("friend_model", pl.LazyFrame(schema={"variant": pl.String})).collect()
-    fallen = gate.losses(figures, before, config.quality_margin_percent)
+    is_judged = config.ranker == "learned"
+    fallen = gate.losses(figures, before, config.quality_margin_percent, is_judged=is_judged)
     tables = {
         "friend_recommendations": friend_recommendations(shown, world, config),
         "friend_candidates": friend_candidates(known, world, kept),
@@ -114,6 +126,7 @@ def compute(inputs: Inputs[FriendsSettings], engine: Engine | None = None) -> Re
         "viewers": int(who.is_viewer.sum()),
         "viewers_short_of_friends_of_friends": int(drawn.is_short.sum()),
         "exposure_cap": selection.exposure_cap(who, config),
+        "plots": plots.of_run(tables["friend_recommendations"]["score"], world.friends.sizes, figures),
     }
     return Result(tables, tuple(stages), notes)
 
@@ -188,8 +201,7 @@ def draw_learned(scene: Scene, forest: Forest, config: FriendsSettings, kept: Fl
         near, eligible = sources.friends_of_friends(world, viewers, config.k, depth, engine)
         is_short &= eligible < config.k
     pairs = learned.scored(scene, viewers, near, forest, config.sources, engine).sort(list(PAIR))
-    known = features.of_pairs(pairs, world, scene.dealt, engine)
-    pairs = pairs.with_columns(known["mutual_count"])
+    pairs = pairs.with_columns(mutual_count=features.published(pairs, world, engine))
     held = near.filter(pl.Series(kept[near["viewer"].to_numpy()], dtype=pl.Boolean))
     return Drawn(pairs.select(DRAWN), held, is_short)
 

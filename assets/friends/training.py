@@ -72,7 +72,7 @@ def train(scene: Scene, frames: Frames, sources_on: tuple[str, ...], engine: Eng
     if waiting.size > limit:
         learn &= is_positive | (row_hash < waiting[limit])
     forest = boosting.fit([column[learn] for column in table], is_positive[learn], row_hash[learn])
-    figures = _validate(parts, forest)
+    figures = _validate(parts, forest, scene.world.friends.sizes)
     mine, theirs = figures["learned"], figures["adamic_adar"]
     better = all(mine[name] > theirs[name] for name in ("recall_at_20", "map_at_20"))
     reason = "better than Adamic-Adar on validation" if better else "not better than Adamic-Adar on validation"
@@ -107,7 +107,7 @@ def _by_time(scene: Scene, frames: Frames, once: pl.DataFrame) -> HoldOut:
     groups = sources.groups_of(frames["staged_groups"], frames["staged_memberships"], who, at)
     dealt = interactions.counts(interactions.events(frames, who, at))
     before = replace(scene, world=replace(world, who=past, groups=groups), dealt=dealt, at=cut,
-                     seen=np.where(scene.seen < cut, scene.seen, 0))  # fmt: skip
+                     acted=signals.acted(frames, who, at))  # fmt: skip
     is_held = since >= cut
     return HoldOut(_without(before, once, is_held), _both_ways(once.filter(pl.Series(is_held))))
 
@@ -152,8 +152,8 @@ def _examples(
     return table, is_positive, judge, row_hash, pairs, truth
 
 
-def _validate(parts: list[Any], forest: boosting.Forest) -> dict[str, Any]:
-    """Ranker and Adamic-Adar over the judging viewers of all hold-outs."""
+def _validate(parts: list[Any], forest: boosting.Forest, degrees: Ints) -> dict[str, Any]:
+    """Ranker and Adamic-Adar over the judging viewers of all hold-outs; slices by ``degrees`` (per person)."""
     found: dict[str, list[pl.DataFrame]] = {"learned": [], "adamic_adar": []}
     truths = []
     column = signals.SIGNALS.index("adamic_adar_micro")
@@ -167,4 +167,9 @@ def _validate(parts: list[Any], forest: boosting.Forest) -> dict[str, Any]:
             found[name].append(top.with_columns(apart))
         truths.append(truth.join(judging.select("viewer").unique(), on="viewer", how="semi").with_columns(apart))
     truth = pl.concat(truths)
-    return {name: evaluation.figures(evaluation.by_viewer(pl.concat(lists), truth)) for name, lists in found.items()}
+    told = {}
+    for name, lists in found.items():
+        viewers = evaluation.by_viewer(pl.concat(lists), truth)
+        slices = evaluation.sliced(viewers, np.repeat(degrees, HASH_PARTS))
+        told[name] = {**evaluation.figures(viewers), "slices": slices}
+    return told
