@@ -56,7 +56,8 @@ def recency_of(friends: Rows, since: Ints, at: int) -> Recency:
     n, nothing = friends.ptr.size - 1, np.zeros(friends.idx.size, dtype=np.int64)
     if not is_timed(since):
         nobody, never = np.zeros(n, dtype=np.int64), np.full(n, NO_PATH, dtype=np.int64)
-        return Recency(False, nothing, nothing + NO_PATH, nobody, nobody, (nobody,) * len(PACES), never, None,
+        ageless = np.full(friends.idx.size, NO_PATH, dtype=np.int64)
+        return Recency(False, nothing, ageless, nobody, nobody, (nobody,) * len(PACES), never, None,
                        np.zeros(0, dtype=np.int32))  # fmt: skip
     person = np.repeat(np.arange(n), friends.sizes)
     age = np.maximum(at - since, 0)
@@ -67,12 +68,13 @@ def recency_of(friends: Rows, since: Ints, at: int) -> Recency:
         np.bincount(person, weights=weight, minlength=n).astype(np.int64) for weight in (fresh, slow, *own)
     )
     last = np.full(n, NO_PATH, dtype=np.int64)
-    np.minimum.at(last, person, age // HOUR)
+    hours = np.asarray(age // HOUR, dtype=np.int64)
+    np.minimum.at(last, person, hours)
     kept = since >= began[-max(began.size // RECENT_PART, 1)]
     recent = Rows.of(person[kept], friends.idx[kept], n, n)
     best = np.lexsort((np.arange(n), -paces[0]))[:POOL_LIVELY]
     lively = best[paces[0][best] > 0].astype(np.int32)
-    return Recency(True, fresh, age // HOUR, lately, months, tuple(paces), last, recent, lively)
+    return Recency(True, fresh, hours, lately, months, tuple(paces), last, recent, lively)
 
 
 def _per_mille(age: Ints, days: float) -> Ints:

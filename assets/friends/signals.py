@@ -222,7 +222,8 @@ def relative(values: Ints, ptr: Ints) -> Ints:
     if not values.size:
         return values
     most = np.maximum.reduceat(values, ptr[:-1][sizes > 0])
-    return 1000 * values // np.maximum(np.repeat(most, sizes[sizes > 0]), 1)
+    best = np.maximum(np.repeat(most, sizes[sizes > 0]), 1)
+    return np.asarray(1000 * values // best, dtype=np.int64)
 
 
 def near_of(world: World, viewers: Index, engine: Engine) -> pl.DataFrame:
