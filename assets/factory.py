@@ -178,7 +178,8 @@ def _results(done: Execution) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCh
         "is_accepted": done.is_acceptable,
     }
     if done.notes:
-        shared["notes"] = dg.MetadataValue.json(dict(done.notes))
+        shared["notes"] = dg.MetadataValue.json({name: note for name, note in done.notes.items() if name != "plots"})
+        shared |= {name: dg.MetadataValue.md(text) for name, text in done.notes.get("plots", {}).items()}
     for name, table in done.tables.items():
         failures = done.failures[name]
         yield dg.MaterializeResult(

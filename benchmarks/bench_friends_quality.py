@@ -2,7 +2,8 @@
 
 One configuration for every graph. The public worlds are judged by their ``truth`` files, which only
 this script reads; a generated timed world by its last fifth of friendships. Lists are the
-product's own, exposure cap on. ``python benchmarks/bench_friends_quality.py [worlds folder]``.
+product's own, exposure cap on. A second timed world is made by a process that knows nothing of the
+generator's: `bursty_world`. ``python benchmarks/bench_friends_quality.py [worlds folder]``.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import polars as pl
 from assets.friends.engine import Engine
 from assets.friends.judging import Case, case_of, judged
 from assets.friends.product import friends
+from benchmarks import bursty_world
 from benchmarks.measure import machine_facts, measured, table, write_section
 from quality.registry import REGISTRY
 from store.generator import generate_world
@@ -31,8 +33,13 @@ GOALS = {
     "lastfm": (1.34, 1.20, 0.80),
     "facebook_ego": (1.035, 1.02, 0.80),
     "generated, timed": (2.9, 2.4, 0.45),
+    "bursty, timed": (2.9, 2.4, 0.45),
 }
 """Recall@20 and MAP@20 over Adamic-Adar's, coverage@20."""
+HOW = (
+    "Reached / goal; ratios are over Adamic-Adar on the same users, lists are published ones with the cap on, settings "
+    "are the defaults. Both timed worlds are made up; the design's figure for timed graphs is of another."
+)
 JUDGED = ("recall_at_20", "map_at_20")
 RIVALS = ("adamic_adar", "resource_allocation", "pagerank_forward", "pagerank_symmetric", "popularity")
 
@@ -57,6 +64,7 @@ def cases(worlds: Path, scratch: Path) -> dict[str, Case]:
             found[name] = Case(frames, as_of, truth, "truth")
     made = generate_world(scratch / "world", users=6000, seed=11)
     found["generated, timed"] = case_of(*frames_of(made.directory))
+    found["bursty, timed"] = case_of(bursty_world.bursty(), bursty_world.AS_OF)
     return found
 
 
@@ -76,7 +84,7 @@ def main() -> None:
     goals: list[list[Any]] = []
     with tempfile.TemporaryDirectory() as scratch:
         for name, case in cases(worlds, Path(scratch)).items():
-            report, cost = measured(partial(judged, case, FriendsSettings(ranker="learned"), Engine(threads=2)))
+            report, cost = measured(partial(judged, case, FriendsSettings(), Engine(threads=2)))
             rankers = report["rankers"]
             rows += [[name, ranker, *figures(told)] for ranker, told in rankers.items()]
             own, textbook = rankers["flowforge"], rankers["adamic_adar"]
@@ -89,7 +97,7 @@ def main() -> None:
             print(goals[-1], flush=True)
     body = "\n\n".join([
         machine_facts("numpy", "numba", "polars"),
-        "Reached / goal; ratios are over Adamic-Adar on the same users, lists are published ones with the cap on.",
+        HOW,
         table(["graph", "viewers", "ranker", "recall@20 ratio", "MAP@20 ratio", "coverage@20",
                "over the best rival", "recall@20 95 %", "CPU s with training and rivals"], goals),
         table(["graph", "ranker", "recall@20", "MAP@20", "NDCG@20", "hit@10", "coverage@20", "Gini"], rows),

@@ -19,6 +19,7 @@ REASONS = (
     "popular_in_country",
     "suggested",
 )
+"""Reason codes, strongest first (02, 2.4)."""
 SHARED = tuple(reason for reason in REASONS if reason.startswith("shared_"))
 
 

@@ -152,7 +152,10 @@ class FriendsSettings(Group):
         description="Candidate sources switched on.",
     )
     ranker: Literal["learned", "fixed_weights"] = Field(
-        "fixed_weights", description="Ranker: the fixed weights, or `learned`: trained in the run where that is better."
+        "learned", description="Ranker: `learned` (trained in the run, used where it is better) or `fixed_weights`."
+    )
+    learned_max_wedges: int = Field(
+        200_000_000, ge=0, description="Graphs with more directed two-paths are left to the fixed weights: CPU goal."
     )
     quality_margin_percent: int = Field(
         10, ge=0, le=100, description="Loss of MAP or recall against the last accepted run that is still accepted."

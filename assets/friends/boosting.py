@@ -14,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assets.friends.config import MICRO
-from assets.friends.graph import Ints
+from assets.friends.graph import Ints, stable_hash
 from assets.friends.kernels import kernel
 
 DEPTH, TREES, BINS = 4, 200, 64
 SHRINKAGE, PENALTY, UNIT = 0.07, 4.0, 1 << 16
+SEEN_PERCENT, SEEN_LEAST = 50, 8
 Bytes = NDArray[np.uint8]
 
 
@@ -64,7 +65,13 @@ def binned_by(columns: list[Ints], borders: tuple[Ints, ...]) -> Bytes:
 
 
 def fit(columns: list[Ints], is_positive: NDArray[np.bool_], shuffle: NDArray[np.uint64]) -> Forest:
-    """A forest for the log-loss; ``shuffle`` (a stable hash per row) picks the half each tree sees."""
+    """A forest for the log-loss.
+
+    ``shuffle`` (a stable hash per row) picks the half of the rows that each tree sees; of the
+    features it sees `SEEN_PERCENT`, at least `SEEN_LEAST`, by a hash of its number.
+    """
+    numbers = np.arange(len(columns), dtype=np.int64)
+    width = min(max(len(columns) * SEEN_PERCENT // 100, SEEN_LEAST), len(columns))
     borders = borders_of(columns)
     binned = binned_by(columns, borders)
     share = max(float(is_positive.mean()), 1e-6)
@@ -80,15 +87,17 @@ def fit(columns: list[Ints], is_positive: NDArray[np.bool_], shuffle: NDArray[np
         weight = np.rint(p * (1 - p) * UNIT).astype(np.int64)
         seen = np.flatnonzero((shuffle >> np.uint64(t % 60)) & np.uint64(1))
         leaf = np.zeros(seen.size, dtype=np.int64)
-        half = np.ascontiguousarray(binned[:, seen])
+        asked = np.sort(np.argsort(stable_hash(numbers, f"tree {t}"), kind="stable")[:width])
+        half = binned[np.ix_(asked, seen)]
+        g_seen, h_seen = gradient[seen], weight[seen]
         for level in range(DEPTH):
-            sums = histogram(half, leaf, gradient[seen], weight[seen], 1 << level, BINS)
+            sums = histogram(half, leaf, g_seen, h_seen, 1 << level, BINS)
             f, b, better = best_split(sums, PENALTY * UNIT)
-            feature[t, level], border[t, level] = f, b
-            gain[f] += max(better, 0.0)
+            feature[t, level], border[t, level] = asked[f], b
+            gain[asked[f]] += max(better, 0.0)
             leaf |= (half[f] > b).astype(np.int64) << level
-        g = np.bincount(leaf, weights=gradient[seen], minlength=1 << DEPTH)
-        h = np.bincount(leaf, weights=weight[seen], minlength=1 << DEPTH)
+        g = np.bincount(leaf, weights=g_seen, minlength=1 << DEPTH)
+        h = np.bincount(leaf, weights=h_seen, minlength=1 << DEPTH)
         value[t] = np.rint(-MICRO * SHRINKAGE * g / (h + PENALTY * UNIT)).astype(np.int64)
         one = slice(t, t + 1)
         logits += total(binned, feature[one], border[one], value[one], 0)

@@ -9,19 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-REASONS: Final = (
-    "mutual_friends",
-    "shared_school",
-    "shared_employer",
-    "shared_group",
-    "shared_interest",
-    "interaction",
-    "extended_network",
-    "popular_in_country",
-    "suggested",
-)
-"""Reason codes, strongest first (02, 2.4)."""
-
 PAIR_FILTERS: Final = ("request_pending", "blocked", "muted", "dismissed", "unfriended")
 """The filters that look at a pair, in their order, before those that look at the candidate."""
 
@@ -108,6 +95,9 @@ POOL_NEAR: Final = 100
 POOL_WALK: Final = 100
 POOL_CONTEXT: Final = 60
 """Candidates of one viewer that are scored: friends of friends by Adamic-Adar, by PageRank, by rarity of groups."""
+POOL_RECENT: Final = 50
+POOL_LIVELY: Final = 50
+"""Where friendship times say something also: by PageRank over recent friendships, and whoever is lively now."""
 SCORED_WALK_WIDTH: Final = 100
 LISTED: Final = 100
 """Best-scored candidates of a viewer that go on to selection, besides the k best friends of friends."""

@@ -20,9 +20,10 @@ def of_pairs(pairs: pl.DataFrame, world: World, interactions: pl.DataFrame, engi
     """The pairs (sorted, distinct) with every feature.
 
     Adds ``common_neighbours, adamic_adar_micro, resource_allocation_micro, jaccard_micro,
-    viewer_degree, candidate_degree, shared_group_count, context_micro, interaction_count,
-    impression_count, mutual_count`` (as published), ``hidden_id`` (index of a single mutual friend
-    that may not be named, else -1), ``kinds`` (bits), and ``sample_*``, ``group_*`` (3 each, -1).
+    viewer_degree, candidate_degree, shared_group_count`` (that may be told), ``common_group_count``
+    (of every kind), ``context_micro, interaction_count, impression_count, mutual_count`` (as
+    published), ``hidden_id`` (index of a single mutual friend that may not be named, else -1),
+    ``kinds`` (bits), and ``sample_*``, ``group_*`` (3 each, -1).
     """
     pairs = pairs.select(list(PAIR)).sort(list(PAIR))
     degrees = world.friends.sizes
@@ -38,6 +39,15 @@ def of_pairs(pairs: pl.DataFrame, world: World, interactions: pl.DataFrame, engi
         jaccard_micro=MICRO * pl.col("common_neighbours") // pl.max_horizontal(union, 1),
         mutual_count=pl.when(pl.col("hidden_id") >= 0).then(0).otherwise("common_neighbours"),
     )
+
+
+def published(pairs: pl.DataFrame, world: World, engine: Engine) -> pl.Series:
+    """The published number of mutual friends of pairs with ``common_neighbours``: one may have to stay untold (2.4)."""
+    lone = pairs.filter(pl.col("common_neighbours") == 1).select(list(PAIR)).sort(list(PAIR))
+    hidden = lone.filter(_meet(lone, world, engine)["hidden_id"] >= 0).with_columns(is_hidden=pl.lit(value=True))
+    joined = pairs.join(hidden, on=list(PAIR), how="left", maintain_order="left")
+    told = pl.when("is_hidden").then(0).otherwise("common_neighbours")
+    return joined.select(told.alias("mutual_count"))["mutual_count"]
 
 
 def with_count(pairs: pl.DataFrame, counts: pl.DataFrame, name: str) -> pl.Series:
@@ -74,6 +84,6 @@ def _share(pairs: pl.DataFrame, world: World, engine: Engine) -> pl.DataFrame:
         ),
     )
     sums, named = (np.concatenate(columns) for columns in zip(*parts, strict=True))
-    columns = ("shared_group_count", "kinds", "context_micro")
+    columns = ("shared_group_count", "kinds", "context_micro", "common_group_count")
     frame = pl.DataFrame({name: sums[:, i].copy() for i, name in enumerate(columns)})
     return frame.with_columns(pl.Series(f"group_{i}", named[:, i].copy()) for i in range(3))

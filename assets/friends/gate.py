@@ -24,14 +24,23 @@ def chosen(evaluation: Mapping[str, Any], *, is_learned: bool) -> Mapping[str, A
     return found if found and found["viewer_count"] else None
 
 
-def losses(mine: Mapping[str, Any] | None, previous: pl.DataFrame, margin_percent: int) -> list[str]:
-    """What fell below the last accepted figures by more than the margin, in words; nothing on a first run."""
-    if mine is None or previous.is_empty():
+def losses(
+    mine: Mapping[str, Any] | None, previous: pl.DataFrame, margin_percent: int, *, is_judged: bool = True
+) -> list[str]:
+    """What fell below the last accepted figures by more than the margin, in words; nothing on a first run.
+
+    ``is_judged``: whether this run meant to judge itself; if it did and found nothing to judge by,
+    where the last accepted run did, that is a loss as well.
+    """
+    if previous.is_empty():
         return []
     told = previous.sort("variant").row(0, named=True)
     before = chosen(json.loads(told["evaluation"] or "{}"), is_learned=told["is_learned"])
-    if before is None:
+    if before is None or (mine is None and not is_judged):
         return []
+    if mine is None:
+        said = f"nothing could be judged; recall_at_20 was {before['recall_at_20']:.4f}"
+        return [said] if margin_percent < 100 else []
     found = [(name, mine[name], before[name]) for name in GATED]
     return [
         f"{name} fell from {was:.4f} to {now:.4f}, by more than {margin_percent} %"

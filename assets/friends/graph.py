@@ -51,6 +51,14 @@ class Rows:
         """Length of every row."""
         return np.diff(self.ptr)
 
+    def only(self, is_wanted: Flags) -> Rows:
+        """The rows with the wanted columns only."""
+        if is_wanted.all():
+            return self
+        kept = is_wanted[self.idx]
+        before = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(kept)])
+        return Rows(before[self.ptr], self.idx[kept])
+
     def pairs(self) -> pl.DataFrame:
         """The pairs again: ``viewer, candidate`` (Int32), sorted."""
         row = np.repeat(np.arange(self.ptr.size - 1, dtype=np.int32), self.sizes)

@@ -20,6 +20,8 @@ from numba import njit
 from assets.friends.graph import Flags, Index, Ints, Whole
 
 F = TypeVar("F", bound=Callable[..., Any])
+COUNT_BITS = 22
+"""Low bits of a sum that count paths (fewer than four million); the rest holds weights up to 10^12."""
 
 
 def kernel(function: F) -> F:
@@ -90,87 +92,152 @@ def may_be_named(
 
 
 @kernel
-def mark(marks: Ints, ptr: Ints, idx: Index, row: Whole, value: Whole) -> None:
+def mark(marks: Ints | Index, ptr: Ints, idx: Index, row: Whole, value: Whole) -> None:
     """Mark a row's entries with ``value``."""
     for j in range(ptr[row], ptr[row + 1]):
         marks[idx[j]] = value
 
 
 @kernel
+def mark_counts(marks: Ints, ptr: Ints, idx: Index, counts: Ints, row: Whole) -> None:
+    """Mark a row's entries with their counts."""
+    for j in range(ptr[row], ptr[row + 1]):
+        marks[idx[j]] = counts[j]
+
+
+@kernel
+def single_mutual(a: Whole, b: Whole, ptr: Ints, idx: Index) -> np.int64:
+    """The first common entry of two rows; -1 where there is none."""
+    i, j = ptr[a], ptr[b]
+    while i < ptr[a + 1] and j < ptr[b + 1]:
+        if idx[i] == idx[j]:
+            return np.int64(idx[i])
+        if idx[i] < idx[j]:
+            i += 1
+        else:
+            j += 1
+    return np.int64(-1)
+
+
+@kernel
 def expand(
     viewers: Index, first_ptr: Ints, first_idx: Index, second_ptr: Ints, second_idx: Index, weight: Ints,
-    friend_ptr: Ints, friend_idx: Index, barred_ptr: Ints, barred_idx: Index, is_showable: Flags,
+    friend_ptr: Ints, friend_idx: Index, barred_ptr: Ints, barred_idx: Index,
     shown_ptr: Ints, shown_idx: Index, shown_count: Ints, has_private_list: Flags,
     block_ptr: Ints, block_idx: Index, k: int, depth: Ints, room: int,
 ) -> tuple[Index, Ints, Ints]:  # fmt: skip
-    """Every viewer's best two-step candidates: viewer -> middle (weighted) -> candidate.
+    """Every viewer's best two-step candidates: viewer -> middle (weighted) -> candidate (who may be shown).
 
     Kept are the ``k`` best by (weight after impressions desc, mutual friends as published desc,
     index asc) and the ``depth[i]`` best by (weight desc, index asc); ``room`` = all of them at
     most. Returns pairs (m, 2); weight, published mutual friends and whether the pair is of the
     first kind (m, 3); and the number of eligible candidates of each viewer.
+
+    One whole number per candidate holds the weight (high) and the count of paths (low `COUNT_BITS`);
+    friends and whom a filter removes start far below zero, so no path leads to them.
     """
-    n = is_showable.size
-    sums = np.zeros((n, 3), dtype=np.int64)
-    barred_for = np.full(n, -1, dtype=np.int64)
+    n = has_private_list.size
+    sums = np.zeros(n, dtype=np.int64)
     shown = np.zeros(n, dtype=np.int64)
-    touched = np.empty(n, dtype=np.int64)
+    touched = np.empty(n + 1, dtype=np.int32)
     best = np.empty((room + 1, 3), dtype=np.int64)
     deep = np.empty((room + 1, 3), dtype=np.int64)
     pairs = np.empty((room * viewers.size, 2), dtype=np.int32)
     values = np.empty((room * viewers.size, 3), dtype=np.int64)
     eligible = np.zeros(viewers.size, dtype=np.int64)
     zero = np.int64(0)
+    below = -(np.int64(1) << 62)
+    paths = (np.int64(1) << COUNT_BITS) - 1
     out = 0
     for i in range(viewers.size):
         v = np.int64(viewers[i])
-        barred_for[v] = v
-        mark(barred_for, friend_ptr, friend_idx, v, v)
-        mark(barred_for, barred_ptr, barred_idx, v, v)
-        for j in range(shown_ptr[v], shown_ptr[v + 1]):
-            shown[shown_idx[j]] = shown_count[j]
+        sums[v] = below
+        mark(sums, friend_ptr, friend_idx, v, below)
+        mark(sums, barred_ptr, barred_idx, v, below)
+        mark_counts(shown, shown_ptr, shown_idx, shown_count, v)
         count = 0
-        size = deep_size = zero
         for j in range(first_ptr[v], first_ptr[v + 1]):
             x = first_idx[j]
-            w = weight[x]
-            if w > 0:
+            w = (weight[x] << COUNT_BITS) + 1
+            if w > 1:
                 for q in range(second_ptr[x], second_ptr[x + 1]):
-                    c = np.int64(second_idx[q])
-                    if sums[c, 0] == 0:
-                        touched[count] = c
-                        count += 1
-                    sums[c, 0] += 1
-                    sums[c, 1] += w
-                    sums[c, 2] = x
+                    y = second_idx[q]
+                    before = sums[y]
+                    touched[count] = y
+                    count += before == 0
+                    sums[y] = before + w
+        eligible[i] = count
+        limit = depth[i]
+        size = deep_size = zero
         for t in range(count):
-            c = touched[t]
-            if barred_for[c] == v or not is_showable[c]:
-                continue
-            eligible[i] += 1
-            deep_size = keep_best(deep, deep_size, depth[i], sums[c, 1], zero, c)
-            if k > 0:
-                score = sums[c, 1]
+            c = np.int64(touched[t])
+            told = sums[c] >> COUNT_BITS
+            if limit > 0 and (deep_size < limit or told >= deep[0, 0]):
+                deep_size = keep_best(deep, deep_size, limit, told, zero, c)
+            if k > 0 and (size < k or told >= best[0, 0]):
+                score = told
                 for _ in range(shown[c]):
                     score = score * 9 // 10
-                mutual = sums[c, 0]
-                if mutual == 1 and not may_be_named(sums[c, 2], v, c, has_private_list, block_ptr, block_idx):
-                    mutual = 0
+                mutual = sums[c] & paths
+                if mutual == 1:
+                    x = single_mutual(v, c, friend_ptr, friend_idx)
+                    mutual = np.int64(may_be_named(x, v, c, has_private_list, block_ptr, block_idx))
                 size = keep_best(best, size, k, score, mutual, c)
         for b in range(size + deep_size):
             c = best[b, 2] if b < size else deep[b - size, 2]
-            if sums[c, 0] > 0:
+            if sums[c] > 0:
                 pairs[out, 0], pairs[out, 1] = v, c
-                values[out, 0] = sums[c, 1]
+                values[out, 0] = sums[c] >> COUNT_BITS
                 values[out, 1] = best[b, 1] if b < size else 0
                 values[out, 2] = 1 if b < size else 0
-                sums[c, 0] = -1
+                sums[c] = 0
                 out += 1
         for t in range(count):
-            sums[touched[t], 0] = sums[touched[t], 1] = 0
+            sums[touched[t]] = 0
+        sums[v] = 0
+        mark(sums, friend_ptr, friend_idx, v, zero)
+        mark(sums, barred_ptr, barred_idx, v, zero)
         for j in range(shown_ptr[v], shown_ptr[v + 1]):
             shown[shown_idx[j]] = 0
     return pairs[:out].copy(), values[:out].copy(), eligible
+
+
+@kernel
+def step_on(
+    now: Ints, then: Ints, frontier: Ints, count: Whole, reached: Ints, best: Ints, width: Whole,
+    ptr: Ints, idx: Index, percent: int,
+) -> np.int64:  # fmt: skip
+    """One step of a walk: every frontier node hands ``percent`` of its mass to its friends in equal whole shares.
+
+    With ``width`` > 0 only the ``width`` best nodes by (mass desc, index asc) do. ``now`` is the
+    mass of the ``frontier`` before and after, ``then`` is all zero before and after; returns the
+    size of the new frontier.
+    """
+    zero = np.int64(0)
+    size = zero
+    if width > 0:
+        for t in range(count):
+            if size < width or now[frontier[t]] >= best[0, 0]:
+                size = keep_best(best, size, width, now[frontier[t]], zero, frontier[t])
+    next_count = zero
+    for t in range(size if width > 0 else count):
+        x = best[t, 2] if width > 0 else frontier[t]
+        share = now[x] * percent // (100 * max(ptr[x + 1] - ptr[x], 1))
+        if share > 0:
+            for j in range(ptr[x], ptr[x + 1]):
+                y = np.int64(idx[j])
+                if then[y] == 0:
+                    reached[next_count] = y
+                    next_count += 1
+                then[y] += share
+    for t in range(count):
+        now[frontier[t]] = 0
+    for t in range(next_count):
+        y = reached[t]
+        frontier[t] = y
+        now[y] = then[y]
+        then[y] = 0
+    return next_count
 
 
 @kernel
@@ -178,21 +245,15 @@ def walk(
     viewers: Index, ptr: Ints, idx: Index, barred_ptr: Ints, barred_idx: Index, is_showable: Flags,
     mass: int, percent: int, width: int, limit: Whole,
 ) -> tuple[Index, Ints]:  # fmt: skip
-    """Truncated personalised PageRank of four steps, in integers.
+    """Truncated personalised PageRank of four steps, in integers: `step_on`, the last two ``width`` wide.
 
-    ``mass`` starts at the viewer; a node hands ``percent`` of what arrived to its friends in equal
-    whole shares; the third and fourth step expand only the ``width`` best nodes by (mass desc,
-    index asc). Candidates are reached at step three or four and share no friend with the viewer:
-    the ``limit`` best by (mass arrived at those steps desc, index asc). Returns pairs (m, 2), mass (m,).
+    Candidates are reached at step three or four and not before: the ``limit`` best by (mass arrived
+    at those steps desc, index asc). Returns pairs (m, 2), mass (m,).
     """
     n = is_showable.size
-    now = np.zeros(n, dtype=np.int64)
-    then = np.zeros(n, dtype=np.int64)
-    far = np.zeros(n, dtype=np.int64)
+    now, then, far = np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.int64)
     is_near = np.zeros(n, dtype=np.bool_)
-    frontier = np.empty(n + 1, dtype=np.int64)
-    reached = np.empty(n, dtype=np.int64)
-    seen = np.empty(n, dtype=np.int64)
+    frontier, reached, seen = np.empty(n + 1, np.int64), np.empty(n, np.int64), np.empty(n, np.int64)
     best = np.empty((width + limit + 1, 3), dtype=np.int64)
     pairs = np.empty((viewers.size * limit, 2), dtype=np.int32)
     values = np.empty(viewers.size * limit, dtype=np.int64)
@@ -201,37 +262,18 @@ def walk(
     for i in range(viewers.size):
         v = np.int64(viewers[i])
         near_count = far_count = 0
-        count = 1
+        count = np.int64(1)
         frontier[0] = v
         now[v] = mass
         for step in range(1, 5):
-            size = zero
-            if step > 2:
-                for t in range(count):
-                    size = keep_best(best, size, width, now[frontier[t]], zero, frontier[t])
-            next_count = 0
-            for t in range(size if step > 2 else count):
-                x = best[t, 2] if step > 2 else frontier[t]
-                share = now[x] * percent // (100 * max(ptr[x + 1] - ptr[x], 1))
-                for j in range(ptr[x], ptr[x + 1]):
-                    y = np.int64(idx[j])
-                    if step <= 2 and not is_near[y]:
-                        is_near[y] = True
-                        seen[near_count] = y
-                        near_count += 1
-                    if then[y] == 0 and share > 0:
-                        reached[next_count] = y
-                        next_count += 1
-                    then[y] += share
+            count = step_on(now, then, frontier, count, reached, best, width if step > 2 else zero, ptr, idx, percent)
             for t in range(count):
-                now[frontier[t]] = 0
-            count = next_count
-            for t in range(count):
-                y = reached[t]
-                frontier[t] = y
-                now[y] = then[y]
-                then[y] = 0
-                if step > 2 and y != v and not is_near[y]:
+                y = frontier[t]
+                if step <= 2 and not is_near[y]:
+                    is_near[y] = True
+                    seen[near_count] = y
+                    near_count += 1
+                elif step > 2 and not is_near[y]:
                     if far[y] == 0:
                         seen[near_count + far_count] = y
                         far_count += 1
@@ -241,7 +283,8 @@ def walk(
         size = zero
         for t in range(near_count + far_count):
             y = seen[t]
-            if t >= near_count and is_showable[y] and not holds(barred_ptr, barred_idx, v, y):
+            may_stand = t >= near_count and (size < limit or far[y] >= best[0, 0])
+            if may_stand and y != v and is_showable[y] and not holds(barred_ptr, barred_idx, v, y):
                 size = keep_best(best, size, limit, far[y], zero, y)
             is_near[y] = False
             far[y] = 0

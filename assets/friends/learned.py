@@ -16,13 +16,13 @@ from assets.friends.engine import Engine
 from assets.friends.graph import PAIR, Index, Ints
 from assets.friends.signals import Scene
 
-COLUMNS = (*PAIR, "score", "is_near", "pagerank_micro")
+SCHEMA = {**PAIR, "score": pl.Int64, "common_neighbours": pl.Int64, "is_near": pl.Boolean, "pagerank_micro": pl.Int64}
 
 
 def scored(
     scene: Scene, viewers: Index, near: pl.DataFrame, forest: Forest, on: tuple[str, ...], engine: Engine
 ) -> pl.DataFrame:
-    """``viewer, candidate, score, is_near, pagerank_micro``: per viewer the `LISTED` best, and ``near``'s best.
+    """The pairs of `SCHEMA`: per viewer the `LISTED` best, and ``near``'s best.
 
     ``near``: ``viewer, candidate, is_best`` of all viewers. ``pagerank_micro`` is null where
     PageRank did not propose the pair.
@@ -32,8 +32,7 @@ def scored(
         part = viewers[start : start + CHUNK]
         mine = pl.DataFrame({"viewer": part}, schema={"viewer": pl.Int32})
         found.append(_part(scene, part, near.join(mine, on="viewer", how="semi"), forest, on, engine))
-    empty = pl.DataFrame(schema={**PAIR, "score": pl.Int64, "is_near": pl.Boolean, "pagerank_micro": pl.Int64})
-    return pl.concat([empty, *found])
+    return pl.concat([pl.DataFrame(schema=SCHEMA), *found])
 
 
 def learned_score(forest: Forest, table: list[Ints], impressions: Ints) -> Ints:
@@ -47,12 +46,13 @@ def _part(
 ) -> pl.DataFrame:
     pairs = signals.pool(scene, viewers, near, on, engine)
     if pairs.is_empty():
-        return pl.DataFrame(schema={**PAIR, "score": pl.Int64, "is_near": pl.Boolean, "pagerank_micro": pl.Int64})
+        return pl.DataFrame(schema=SCHEMA)
     table = signals.columns(scene, pairs, engine)
     impressions = features.with_count(pairs, scene.world.filtered.impressions, "impression_count").to_numpy()
     walked = pl.when("is_walked").then(pl.col("mass") // (WALK_MASS // MICRO))
     known = pairs.with_columns(
         pl.Series("score", learned_score(forest, table, impressions)),
+        pl.Series("common_neighbours", table[0]),
         pl.Series("is_near", table[0] > 0),
         walked.alias("pagerank_micro"),
     )
@@ -61,4 +61,4 @@ def _part(
         "viewer", "score", "candidate", descending=[False, True, False]
     )
     place = pl.int_range(pl.len()).over("viewer")
-    return known.filter((place < LISTED) | pl.col("is_kept").fill_null(value=False)).select(COLUMNS)
+    return known.filter((place < LISTED) | pl.col("is_kept").fill_null(value=False)).select(list(SCHEMA))

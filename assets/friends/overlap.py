@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from assets.friends.graph import Flags, Index, Ints
-from assets.friends.kernels import kernel, may_be_named
+from assets.friends.kernels import kernel, mark, may_be_named
 
 
 @kernel
@@ -17,7 +17,7 @@ def meet(
     viewer: Index, candidate: Index, ptr: Ints, idx: Index, log_weight: Ints,
     has_private_list: Flags, block_ptr: Ints, block_idx: Index,
 ) -> tuple[Ints, Ints]:  # fmt: skip
-    """Common friends of pairs.
+    """Common friends of pairs (sorted by viewer, or one row of friends is marked for every pair).
 
     Returns (p, 4): count, Adamic-Adar, resource allocation (both micro), and the single mutual
     friend that may not be named (-1 otherwise); and (p, 3): the nameable mutual friends by
@@ -25,20 +25,18 @@ def meet(
     """
     sums = np.zeros((viewer.size, 4), dtype=np.int64)
     named = np.zeros((viewer.size, 3), dtype=np.int64)
+    friend_of = np.full(ptr.size - 1, -1, dtype=np.int32)
+    marked = np.int64(-1)
     for p in range(viewer.size):
         v, c = np.int64(viewer[p]), np.int64(candidate[p])
-        i, j = ptr[v], ptr[c]
+        if v != marked:
+            mark(friend_of, ptr, idx, v, v)
+            marked = v
         last = np.int64(-1)
         named[p, 0] = named[p, 1] = named[p, 2] = sums[p, 3] = -1
-        while i < ptr[v + 1] and j < ptr[c + 1]:
-            if idx[i] < idx[j]:
-                i += 1
-            elif idx[i] > idx[j]:
-                j += 1
-            else:
-                x = np.int64(idx[i])
-                i += 1
-                j += 1
+        for j in range(ptr[c], ptr[c + 1]):
+            if friend_of[idx[j]] == v:
+                x = np.int64(idx[j])
                 last = x
                 degree = ptr[x + 1] - ptr[x]
                 sums[p, 0] += 1
@@ -64,11 +62,11 @@ def meet(
 def share(viewer: Index, candidate: Index, ptr: Ints, idx: Index, kind: Ints, weight: Ints) -> tuple[Ints, Ints]:
     """Common groups of pairs.
 
-    ``kind`` is the bit of a group that may be a reason, 0 for places. Returns (p, 3): groups of
-    such kinds, their bits, the weight of all common groups; and (p, 3): the first of them by
-    index, -1 where there are fewer.
+    ``kind`` is the bit of a group that may be a reason, 0 for places. Returns (p, 4): groups of
+    such kinds, their bits, the weight of all common groups, all common groups; and (p, 3): the
+    first that may be a reason by index, -1 where there are fewer.
     """
-    sums = np.zeros((viewer.size, 3), dtype=np.int64)
+    sums = np.zeros((viewer.size, 4), dtype=np.int64)
     named = np.zeros((viewer.size, 3), dtype=np.int64)
     for p in range(viewer.size):
         v, c = np.int64(viewer[p]), np.int64(candidate[p])
@@ -84,6 +82,7 @@ def share(viewer: Index, candidate: Index, ptr: Ints, idx: Index, kind: Ints, we
                 i += 1
                 j += 1
                 sums[p, 2] += weight[g]
+                sums[p, 3] += 1
                 if kind[g] > 0:
                     if sums[p, 0] < 3:
                         named[p, sums[p, 0]] = g

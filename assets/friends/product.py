@@ -11,7 +11,18 @@ import numpy as np
 import polars as pl
 
 from assets.frame import Inputs, Product, Result, StageCount
-from assets.friends import features, filters, gate, interactions, learned, scoring, selection, signals, sources
+from assets.friends import (
+    features,
+    filters,
+    gate,
+    interactions,
+    learned,
+    plots,
+    scoring,
+    selection,
+    signals,
+    sources,
+)
 from assets.friends.boosting import Forest
 from assets.friends.config import LEARNED, POOL_NEAR, RANKER, SAMPLE_ABOVE_USERS, SAMPLE_PERCENT, VARIANTS
 from assets.friends.engine import Engine
@@ -98,7 +109,8 @@ def compute(inputs: Inputs[FriendsSettings], engine: Engine | None = None) -> Re
     ]  # fmt: skip
     figures = gate.chosen(model.evaluation, is_learned=model.forest is not None)
     before = inputs.previous.get("friend_model", pl.LazyFrame(schema={"variant": pl.String})).collect()
-    fallen = gate.losses(figures, before, config.quality_margin_percent)
+    is_judged = config.ranker == "learned"
+    fallen = gate.losses(figures, before, config.quality_margin_percent, is_judged=is_judged)
     tables = {
         "friend_recommendations": friend_recommendations(shown, world, config),
         "friend_candidates": friend_candidates(known, world, kept),
@@ -114,6 +126,7 @@ def compute(inputs: Inputs[FriendsSettings], engine: Engine | None = None) -> Re
         "viewers": int(who.is_viewer.sum()),
         "viewers_short_of_friends_of_friends": int(drawn.is_short.sum()),
         "exposure_cap": selection.exposure_cap(who, config),
+        "plots": plots.of_run(tables["friend_recommendations"]["score"], world.friends.sizes, figures),
     }
     return Result(tables, tuple(stages), notes)
 
@@ -122,7 +135,7 @@ def trained(scene: Scene, inputs: Inputs[FriendsSettings], engine: Engine) -> Mo
     """The ranker of this run: learned in it, unless the setting says otherwise."""
     if inputs.config.ranker == "fixed_weights":
         return Model(None, "fixed documented weights: the setting says so", 0, {})
-    return train(scene, inputs.frames, inputs.config.sources, engine)
+    return train(scene, inputs.frames, inputs.config, engine)
 
 
 def build_world(inputs: Inputs[FriendsSettings]) -> tuple[World, list[StageCount]]:
@@ -188,8 +201,7 @@ def draw_learned(scene: Scene, forest: Forest, config: FriendsSettings, kept: Fl
         near, eligible = sources.friends_of_friends(world, viewers, config.k, depth, engine)
         is_short &= eligible < config.k
     pairs = learned.scored(scene, viewers, near, forest, config.sources, engine).sort(list(PAIR))
-    known = features.of_pairs(pairs, world, scene.dealt, engine)
-    pairs = pairs.with_columns(known["mutual_count"])
+    pairs = pairs.with_columns(mutual_count=features.published(pairs, world, engine))
     held = near.filter(pl.Series(kept[near["viewer"].to_numpy()], dtype=pl.Boolean))
     return Drawn(pairs.select(DRAWN), held, is_short)
 
@@ -233,7 +245,12 @@ def friend_recommendations(shown: pl.DataFrame, world: World, config: FriendsSet
 
 
 def friend_candidates(known: pl.DataFrame, world: World, kept: Flags) -> pl.DataFrame:
-    """The table of 2.1: features of eligible pairs, by viewer and candidate."""
+    """The table of 2.1: features of eligible pairs, by viewer and candidate.
+
+    Its ``shared_group_count`` counts every common group, places too: it is a feature, and nobody
+    but the platform reads this table. In `friend_recommendations`, which clients are shown, the
+    column counts what may be told: a shared place would reveal a visit (2.4).
+    """
     rows = known.filter(pl.Series(kept[known["viewer"].to_numpy()], dtype=pl.Boolean)).sort(list(PAIR))
     ids = world.who.ids
     return rows.select(
@@ -241,7 +258,7 @@ def friend_candidates(known: pl.DataFrame, world: World, kept: Flags) -> pl.Data
         pl.Series("candidate_id", ids[rows["candidate"].to_numpy()]),
         "sources",
         *CANDIDATE_FEATURES,
-    )
+    ).with_columns(shared_group_count=rows["common_group_count"])
 
 
 friends: Product[FriendsSettings] = Product(

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 
 import numpy as np
 import polars as pl
@@ -21,25 +22,31 @@ from assets.friends.config import (
     MICRO,
     POOL_CONTEXT,
     POOL_NEAR,
+    POOL_RECENT,
     POOL_WALK,
     SCORED_WALK_WIDTH,
-    TIMED_DAYS,
     WALK_CONTINUE_PERCENT,
     WALK_MASS,
 )
 from assets.friends.engine import Engine
 from assets.friends.graph import PAIR, Index, Ints, People, Rows
+from assets.friends.recency import DAY, PACES, Recency, recency_of
 from assets.friends.sources import World
 
-DAY = 86_400_000_000
-SHORT_DAYS, LONG_DAYS = 20, 90
+RELATIVE = (
+    "adamic_adar_micro", "resource_allocation_micro", "pagerank", "symmetric_pagerank", "shared_rarity",
+    "shared_likeness", "friends_in_groups", "recent_pagerank",
+)  # fmt: skip
+"""Signals that are also told as per mille of the best in the viewer's pool."""
 SIGNALS = (
     "common_neighbours", "adamic_adar_micro", "resource_allocation_micro", "fresh_adamic_adar", "jaccard_micro",
     "viewer_degree", "candidate_degree", "pagerank", "reverse_pagerank", "symmetric_pagerank",
     *(f"shared_{kind}" for kind in CONTEXT_KINDS), "shared_rarity", "shared_likeness", "friends_in_groups",
     "groups_of_friends", "viewer_groups", "candidate_groups", "same_country", "interaction_count",
     "viewer_fresh_friends", "candidate_fresh_friends", "candidate_lately", "viewer_age_days", "candidate_age_days",
-    "candidate_idle_days",
+    "candidate_idle_days", "recent_pagerank", "youngest_path_hours", "viewer_friend_hours", "candidate_friend_hours",
+    *(f"{side}_pace_{part}" for part in PACES for side in ("viewer", "candidate")),
+    *(f"relative_{name}" for name in RELATIVE),
 )  # fmt: skip
 
 
@@ -52,42 +59,57 @@ class Scene:
     """Per entry of ``world.friends.idx``: when the friendship began, microseconds; 0 where times say nothing."""
     joined: Ints
     """Per person: account creation, microseconds."""
-    seen: Ints
-    """Per person: last seen, microseconds; 0 if never."""
+    acted: Ints
+    """Per person: the last activity before ``at``, microseconds; 0 if none."""
     at: int
     dealt: pl.DataFrame
     """``viewer, candidate, interaction_count``."""
 
+    @cached_property
+    def recency(self) -> Recency:
+        """What friendship times say, computed once."""
+        return recency_of(self.world.friends, self.since, self.at)
+
     @property
     def is_timed(self) -> bool:
-        """Whether friendship times fall on at least `TIMED_DAYS` distinct days."""
-        return bool(self.since.size) and np.unique(self.since // DAY).size >= TIMED_DAYS
+        """Whether friendship times say something."""
+        return self.recency.is_timed
 
 
-def friendship_times(friendships: pl.LazyFrame, who: People, friends: Rows, as_of: datetime) -> Ints:
-    """When each friendship in force began, per entry of ``friends.idx``, microseconds."""
+def friendship_times(friendships: pl.LazyFrame, who: People, as_of: datetime) -> Ints:
+    """When each friendship in force began, per entry of the rows of friends, microseconds."""
     lasting = pl.col("ended_at").is_null() | (pl.col("ended_at") > as_of)
     begun = friendships.filter((pl.col("created_at") < as_of) & lasting)
-    known = who.locate(begun, a="user_a_id", b="user_b_id").select("a", "b", at=pl.col("created_at").dt.epoch("us"))
-    both = pl.concat(
-        [known.select(viewer="a", candidate="b", at="at"), known.select(viewer="b", candidate="a", at="at")]
-    )
-    first = both.group_by("viewer", "candidate").agg(pl.col("at").min()).collect()
-    joined = friends.pairs().join(first, on=list(PAIR), how="left", maintain_order="left")
-    return joined["at"].fill_null(0).to_numpy(writable=True)
+    located = who.locate(begun, a="user_a_id", b="user_b_id").filter(pl.col("a") != pl.col("b"))
+    known = located.select("a", "b", at=pl.col("created_at").dt.epoch("us")).collect()
+    a, b = (known[name].to_numpy().astype(np.int64) for name in ("a", "b"))
+    keys = np.concatenate([a * who.size + b, b * who.size + a])
+    since = np.tile(known["at"].to_numpy(), 2)
+    order = np.lexsort((since, keys))
+    keys, since = keys[order], since[order]
+    return since[np.diff(keys, prepend=-1) > 0]
 
 
 def scene_of(world: World, frames: Mapping[str, pl.LazyFrame], dealt: pl.DataFrame, as_of: datetime) -> Scene:
     """The world as it stands at ``as_of``."""
     who = world.who
-    told = frames["staged_users"].select(
-        "id", joined=pl.col("created_at").dt.epoch("us"), seen=pl.col("last_seen_at").dt.epoch("us")
-    )
+    told = frames["staged_users"].select("id", joined=pl.col("created_at").dt.epoch("us"))
     mine = pl.LazyFrame({"id": who.ids}, schema={"id": pl.Int64}).join(told, on="id", how="left").sort("id").collect()
     at = int(as_of.timestamp()) * MICRO + as_of.microsecond
-    since = friendship_times(frames["staged_friendships"], who, world.friends, as_of)
-    seen = mine["seen"].fill_null(0).to_numpy(writable=True)
-    return Scene(world, since, mine["joined"].to_numpy(writable=True), np.where(seen < at, seen, 0), at, dealt)
+    since = friendship_times(frames["staged_friendships"], who, as_of)
+    return Scene(world, since, mine["joined"].to_numpy(writable=True), acted(frames, who, as_of), at, dealt)
+
+
+def acted(frames: Mapping[str, pl.LazyFrame], who: People, at: datetime) -> Ints:
+    """When each person last did something before ``at``, by activities; 0 if never.
+
+    Not by the last visit: it is known as of today only, and would tell a hold-out by time what came after it.
+    """
+    made = frames["staged_activities"].filter(pl.col("created_at") < at)
+    last = who.locate(made, who="actor_id").group_by("who").agg(pl.col("created_at").max().dt.epoch("us")).collect()
+    found = np.zeros(who.size, dtype=np.int64)
+    found[last["who"].to_numpy()] = last["created_at"].to_numpy()
+    return found
 
 
 def pool(scene: Scene, viewers: Index, near: pl.DataFrame, on: tuple[str, ...], engine: Engine) -> pl.DataFrame:
@@ -105,23 +127,45 @@ def pool(scene: Scene, viewers: Index, near: pl.DataFrame, on: tuple[str, ...], 
         mine[viewers] = True
         dealt = sources.allowed(sources.interaction(scene.dealt, mine), world)
         found.append(dealt)
-    given = pl.concat(found).unique().sort(list(PAIR))
+    recent = scene.recency.recent
+    nobody = Rows.of(np.zeros(0, np.int32), np.zeros(0, np.int32), world.who.size, world.who.size)
+    lately = pl.DataFrame(schema=PAIR)
+    if recent is not None and "pagerank" in on:
+        lately = walk(scene, viewers, nobody, POOL_RECENT, engine, recent)[1].select(list(PAIR))
+    if recent is not None and "popular" in on:
+        found.append(lively(scene, viewers))
+    given = pl.concat([*found, lately]).unique().sort(list(PAIR))
     rows = Rows.of(given["viewer"].to_numpy(), given["candidate"].to_numpy(), world.who.size, world.who.size)
     limit = POOL_WALK if "pagerank" in on else 0
     mass, walked = walk(scene, viewers, rows, limit, engine)
     given = given.with_columns(pl.Series("mass", mass), is_walked=pl.lit(value=False))
-    both = pl.concat([given, walked.with_columns(is_walked=pl.lit(value=True))])
-    return both.group_by(list(PAIR)).agg(pl.col("mass").max(), pl.col("is_walked").any()).sort(list(PAIR))
+    parts = [given, walked.with_columns(is_walked=pl.lit(value=True))]
+    if lately.height:
+        parts.append(lately.with_columns(mass=pl.lit(0, dtype=pl.Int64), is_walked=pl.lit(value=True)))
+    return pl.concat(parts).group_by(list(PAIR)).agg(pl.col("mass").max(), pl.col("is_walked").any()).sort(list(PAIR))
 
 
-def walk(scene: Scene, viewers: Index, given: Rows, limit: int, engine: Engine) -> tuple[Ints, pl.DataFrame]:
-    """The mass of the given pairs, by viewer, and the ``limit`` best candidates of each: see `spread.masses`."""
+def lively(scene: Scene, viewers: Index) -> pl.DataFrame:
+    """The people whose friendships are the freshest, for every viewer: ``viewer, candidate``."""
+    crowd = pl.DataFrame({"candidate": scene.recency.lively}, schema={"candidate": pl.Int32})
+    mine = pl.DataFrame({"viewer": viewers}, schema={"viewer": pl.Int32})
+    return sources.allowed(mine.join(crowd, how="cross"), scene.world)
+
+
+def walk(
+    scene: Scene, viewers: Index, given: Rows, limit: int, engine: Engine, over: Rows | None = None
+) -> tuple[Ints, pl.DataFrame]:
+    """The mass of the given pairs, by viewer, and the ``limit`` best candidates of each: see `spread.masses`.
+
+    ``over``: the friendships that are walked, all by default.
+    """
     world = scene.world
     friends, barred = world.friends, world.filtered.barred
+    paths = over or friends
     ordered = np.sort(viewers)
     parts = engine.over(ordered.size, lambda s: spread.masses(
-        ordered[s], friends.ptr, friends.idx, given.ptr, given.idx, barred.ptr, barred.idx, world.who.is_showable,
-        WALK_MASS, WALK_CONTINUE_PERCENT, SCORED_WALK_WIDTH, limit,
+        ordered[s], paths.ptr, paths.idx, given.ptr, given.idx, friends.ptr, friends.idx, barred.ptr, barred.idx,
+        world.who.is_showable, WALK_MASS, WALK_CONTINUE_PERCENT, SCORED_WALK_WIDTH, limit,
     ))  # fmt: skip
     pairs = np.concatenate([part[1] for part in parts])
     frame = pl.DataFrame(
@@ -138,9 +182,9 @@ def columns(scene: Scene, pairs: pl.DataFrame, engine: Engine) -> list[Ints]:
     v, c = pairs["viewer"].to_numpy(), pairs["candidate"].to_numpy()
     rows = Rows.of(v, c, who.size, who.size)
     viewers = np.unique(v)
-    fresh = _per_mille(scene, SHORT_DAYS)
-    cn, aa, ra, fresh_aa = np.concatenate(engine.over(viewers.size, lambda s: spread.common(
-        viewers[s], rows.ptr, rows.idx, friends.ptr, friends.idx, world.friend_weight, fresh
+    told = scene.recency
+    cn, aa, ra, fresh_aa, youngest = np.concatenate(engine.over(viewers.size, lambda s: spread.common(
+        viewers[s], rows.ptr, rows.idx, friends.ptr, friends.idx, world.friend_weight, told.fresh, told.hours
     )), axis=1)  # fmt: skip
     shared = np.concatenate(engine.over(viewers.size, lambda s: spread.context(
         viewers[s], rows.ptr, rows.idx, friends.ptr, friends.idx, groups.of_person.ptr, groups.of_person.idx,
@@ -151,12 +195,11 @@ def columns(scene: Scene, pairs: pl.DataFrame, engine: Engine) -> list[Ints]:
     dv, dc = degree[v], degree[c]
     mass = pairs["mass"].to_numpy() // 1000
     reverse = mass * dv // np.maximum(dc, 1)
-    of_person = np.repeat(np.arange(who.size), degree)
-    slow = _per_mille(scene, LONG_DAYS)
-    lately = np.bincount(of_person, weights=fresh, minlength=who.size).astype(np.int64)
-    fresh_degree = np.bincount(of_person, weights=slow, minlength=who.size).astype(np.int64)
+    late = np.zeros_like(mass)
+    if told.recent is not None:
+        late = walk(scene, viewers, rows, 0, engine, told.recent)[0] // 1000
     age = (scene.at - scene.joined) // DAY if scene.is_timed else np.zeros(who.size, dtype=np.int64)
-    idle = (scene.at - scene.seen) // DAY if scene.is_timed else np.zeros(who.size, dtype=np.int64)
+    idle = (scene.at - scene.acted) // DAY if scene.is_timed else np.zeros(who.size, dtype=np.int64)
     dealt = pairs.select(list(PAIR)).join(scene.dealt, on=list(PAIR), how="left", maintain_order="left")
     known = {
         "jaccard_micro": MICRO * cn // np.maximum(dv + dc - cn, 1),
@@ -164,19 +207,23 @@ def columns(scene: Scene, pairs: pl.DataFrame, engine: Engine) -> list[Ints]:
         "interaction_count": dealt["interaction_count"].fill_null(0).to_numpy() * int(scene.is_timed),
         "same_country": ((who.country[v] == who.country[c]) & (who.country[v] >= 0)).astype(np.int64),
     }  # fmt: skip
-    return [
+    found = [
         cn, aa, ra, fresh_aa, known["jaccard_micro"], dv, dc, known["pagerank"], known["reverse_pagerank"],
         known["symmetric_pagerank"], *shared, held[v], held[c], known["same_country"], known["interaction_count"],
-        fresh_degree[v], fresh_degree[c], lately[c], age[v], age[c], idle[c],
+        told.months[v], told.months[c], told.lately[c], age[v], age[c], idle[c],
+        late, youngest, told.last[v], told.last[c], *(own[side] for own in told.paces for side in (v, c)),
     ]  # fmt: skip
+    return found + [relative(found[SIGNALS.index(name)], rows.ptr) for name in RELATIVE]
 
 
-def _per_mille(scene: Scene, days: int) -> Ints:
-    """Per entry of the adjacency how fresh it is: 1000 now, halved every ``days``; 0 where times say nothing."""
-    if not scene.is_timed:
-        return np.zeros(scene.since.size, dtype=np.int64)
-    age = np.maximum(scene.at - scene.since, 0) / (days * DAY)
-    return np.asarray(np.floor(1000 * np.exp2(-age)), dtype=np.int64)
+def relative(values: Ints, ptr: Ints) -> Ints:
+    """Per mille of the largest value in each row."""
+    sizes = np.diff(ptr)
+    if not values.size:
+        return values
+    most = np.maximum.reduceat(values, ptr[:-1][sizes > 0])
+    best = np.maximum(np.repeat(most, sizes[sizes > 0]), 1)
+    return np.asarray(1000 * values // best, dtype=np.int64)
 
 
 def near_of(world: World, viewers: Index, engine: Engine) -> pl.DataFrame:

@@ -162,11 +162,12 @@ def _expand(
     shown_rows = Rows.of(shown["viewer"].to_numpy(), shown["candidate"].to_numpy(), who.size, who.size)
     times = shown["impression_count"].to_numpy(writable=True)
     barred, blocks, friends = world.filtered.barred, world.blocks, world.friends
+    ends = second.only(who.is_showable)
 
     def work(part: Index) -> tuple[Index, Ints, Ints]:
         return kernels.expand(
-            part, first.ptr, first.idx, second.ptr, second.idx, weight, friends.ptr, friends.idx,
-            barred.ptr, barred.idx, who.is_showable, shown_rows.ptr, shown_rows.idx, times,
+            part, first.ptr, first.idx, ends.ptr, ends.idx, weight, friends.ptr, friends.idx,
+            barred.ptr, barred.idx, shown_rows.ptr, shown_rows.idx, times,
             who.has_private_list, blocks.ptr, blocks.idx, k, depth[part], k + int(depth[part].max(initial=0)),
         )  # fmt: skip
 

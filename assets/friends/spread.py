@@ -9,19 +9,21 @@ from __future__ import annotations
 import numpy as np
 
 from assets.friends.graph import Flags, Index, Ints
-from assets.friends.kernels import holds, keep_best, kernel
+from assets.friends.kernels import holds, keep_best, kernel, step_on
+from assets.friends.recency import NO_PATH
 
 
 @kernel
 def masses(
-    viewers: Index, ptr: Ints, idx: Index, given_ptr: Ints, given_idx: Index, barred_ptr: Ints, barred_idx: Index,
-    is_showable: Flags, mass: int, percent: int, width: int, limit: int,
+    viewers: Index, ptr: Ints, idx: Index, given_ptr: Ints, given_idx: Index, friend_ptr: Ints, friend_idx: Index,
+    barred_ptr: Ints, barred_idx: Index, is_showable: Flags, mass: int, percent: int, width: int, limit: int,
 ) -> tuple[Ints, Index, Ints]:  # fmt: skip
     """Truncated personalised PageRank of four steps: the mass that arrives at steps 2-4.
 
-    The last two steps expand only the ``width`` best nodes by (mass desc, index asc). Returns the
-    mass of the given pairs of these viewers, in their order; and the ``limit`` best candidates by
-    (mass desc, index asc): pairs (m, 2) and mass (m,).
+    The walk is over ``ptr, idx``, which need not be all friendships; the last two steps expand only
+    the ``width`` best nodes by (mass desc, index asc). Returns the mass of the given pairs of these
+    viewers, in their order; and the ``limit`` best candidates by (mass desc, index asc): pairs
+    (m, 2) and mass (m,).
     """
     n = is_showable.size
     now, then, total = np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.int64)
@@ -39,41 +41,20 @@ def masses(
     for i in range(viewers.size):
         v = np.int64(viewers[i])
         friend_of[v] = v
-        for j in range(ptr[v], ptr[v + 1]):
-            friend_of[idx[j]] = v
+        for j in range(friend_ptr[v], friend_ptr[v + 1]):
+            friend_of[friend_idx[j]] = v
         seen_count = 0
-        count = 1
+        count = np.int64(1)
         frontier[0] = v
         now[v] = mass
         for step in range(1, 5):
-            size = zero
-            if step > 2:
-                for t in range(count):
-                    size = keep_best(best, size, width, now[frontier[t]], zero, frontier[t])
-            next_count = 0
-            for t in range(size if step > 2 else count):
-                x = best[t, 2] if step > 2 else frontier[t]
-                share = now[x] * percent // (100 * max(ptr[x + 1] - ptr[x], 1))
-                if share > 0:
-                    for j in range(ptr[x], ptr[x + 1]):
-                        y = np.int64(idx[j])
-                        if then[y] == 0:
-                            reached[next_count] = y
-                            next_count += 1
-                        then[y] += share
-            for t in range(count):
-                now[frontier[t]] = 0
-            count = next_count
-            for t in range(count):
-                y = reached[t]
-                frontier[t] = y
-                now[y] = then[y]
-                then[y] = 0
-                if step > 1:
-                    if total[y] == 0:
-                        seen[seen_count] = y
-                        seen_count += 1
-                    total[y] += now[y]
+            count = step_on(now, then, frontier, count, reached, best, width if step > 2 else zero, ptr, idx, percent)
+            for t in range(count if step > 1 else zero):
+                y = frontier[t]
+                if total[y] == 0:
+                    seen[seen_count] = y
+                    seen_count += 1
+                total[y] += now[y]
         for t in range(count):
             now[frontier[t]] = 0
         for j in range(given_ptr[v], given_ptr[v + 1]):
@@ -82,7 +63,8 @@ def masses(
         size = zero
         for t in range(seen_count):
             y = seen[t]
-            if friend_of[y] != v and is_showable[y] and not holds(barred_ptr, barred_idx, v, y):
+            may_stand = size < limit or total[y] >= best[0, 0]
+            if may_stand and friend_of[y] != v and is_showable[y] and not holds(barred_ptr, barred_idx, v, y):
                 size = keep_best(best, size, limit, total[y], zero, y)
             total[y] = 0
         for b in range(size):
@@ -94,25 +76,28 @@ def masses(
 
 @kernel
 def common(
-    viewers: Index, pair_ptr: Ints, pair_idx: Index, ptr: Ints, idx: Index, log_weight: Ints, fresh: Ints,
+    viewers: Index, pair_ptr: Ints, pair_idx: Index, ptr: Ints, idx: Index, log_weight: Ints, fresh: Ints, hours: Ints,
 ) -> Ints:  # fmt: skip
-    """Common friends of pairs (4, p): count, Adamic-Adar, resource allocation, fresh Adamic-Adar.
+    """Common friends of pairs (5, p): count, Adamic-Adar, resource allocation, fresh Adamic-Adar, youngest path.
 
-    The last weighs a common friend by how fresh the two friendships are (``fresh``: per entry of
-    ``idx``, per mille).
+    The fourth weighs a common friend by how fresh the two friendships are (``fresh``: per entry of
+    ``idx``, per mille); the last is the least age of a path, that of its older friendship
+    (``hours``: per entry; `NO_PATH` where there is none).
     """
     n = ptr.size - 1
-    mark, age = np.full(n, -1, dtype=np.int64), np.zeros(n, dtype=np.int64)
+    mark, age, since = np.full(n, -1, dtype=np.int64), np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.int64)
     size = 0
     for i in range(viewers.size):
         size += pair_ptr[viewers[i] + 1] - pair_ptr[viewers[i]]
-    sums = np.zeros((4, size), dtype=np.int64)
+    sums = np.zeros((5, size), dtype=np.int64)
+    sums[4] = NO_PATH
     out = 0
     for i in range(viewers.size):
         v = np.int64(viewers[i])
         for j in range(ptr[v], ptr[v + 1]):
             mark[idx[j]] = v
             age[idx[j]] = fresh[j]
+            since[idx[j]] = hours[j]
         for p in range(pair_ptr[v], pair_ptr[v + 1]):
             c = np.int64(pair_idx[p])
             for j in range(ptr[c], ptr[c + 1]):
@@ -122,6 +107,7 @@ def common(
                     sums[1, out] += log_weight[x]
                     sums[2, out] += 1_000_000 // (ptr[x + 1] - ptr[x])
                     sums[3, out] += log_weight[x] * (age[x] + fresh[j]) // 1000
+                    sums[4, out] = min(sums[4, out], max(since[x], hours[j]))
             out += 1
     return sums
 

@@ -31,6 +31,7 @@ from assets.friends.engine import Engine
 from assets.friends.graph import PAIR, Flags, Ints, Rows, stable_hash
 from assets.friends.signals import Scene
 from assets.friends.sources import World
+from store.settings import FriendsSettings
 
 Frames = Mapping[str, pl.LazyFrame]
 DEPTH_OF_METRICS = evaluation.TOP
@@ -55,11 +56,17 @@ class HoldOut:
     held: pl.DataFrame
 
 
-def train(scene: Scene, frames: Frames, sources_on: tuple[str, ...], engine: Engine) -> Model:
+def train(scene: Scene, frames: Frames, config: FriendsSettings, engine: Engine) -> Model:
     """Hold out, learn, judge; the same for any order of rows, any threads and buckets."""
-    parts = [_examples(held, number, sources_on, engine) for number, held in enumerate(hold_outs(scene, frames))]
-    if not parts:
-        return Model(None, "no friendships to learn from", 0, {})
+    sizes = scene.world.friends.sizes.astype(np.int64)
+    wedges = int((sizes * sizes).sum())
+    if wedges > config.learned_max_wedges:
+        reason = f"{wedges} two-paths are more than FRIENDS__LEARNED_MAX_WEDGES={config.learned_max_wedges}"
+        return Model(None, reason, 0, {})
+    taken = list(hold_outs(scene, frames))
+    if sum(one.held.height for one in taken) < LEAST_POSITIVES:
+        return Model(None, f"too few friendships to learn from: {LEAST_POSITIVES} are needed", 0, {})
+    parts = [_examples(held, number, config.sources, engine) for number, held in enumerate(taken)]
     table = [np.concatenate(columns) for columns in zip(*(part[0] for part in parts), strict=True)]
     is_positive, judge, row_hash = (np.concatenate([part[i] for part in parts]) for i in (1, 2, 3))
     positives = int(is_positive.sum())
@@ -71,7 +78,7 @@ def train(scene: Scene, frames: Frames, sources_on: tuple[str, ...], engine: Eng
     if waiting.size > limit:
         learn &= is_positive | (row_hash < waiting[limit])
     forest = boosting.fit([column[learn] for column in table], is_positive[learn], row_hash[learn])
-    figures = _validate(parts, forest)
+    figures = _validate(parts, forest, scene.world.friends.sizes)
     mine, theirs = figures["learned"], figures["adamic_adar"]
     better = all(mine[name] > theirs[name] for name in ("recall_at_20", "map_at_20"))
     reason = "better than Adamic-Adar on validation" if better else "not better than Adamic-Adar on validation"
@@ -106,7 +113,7 @@ def _by_time(scene: Scene, frames: Frames, once: pl.DataFrame) -> HoldOut:
     groups = sources.groups_of(frames["staged_groups"], frames["staged_memberships"], who, at)
     dealt = interactions.counts(interactions.events(frames, who, at))
     before = replace(scene, world=replace(world, who=past, groups=groups), dealt=dealt, at=cut,
-                     seen=np.where(scene.seen < cut, scene.seen, 0))  # fmt: skip
+                     acted=signals.acted(frames, who, at))  # fmt: skip
     is_held = since >= cut
     return HoldOut(_without(before, once, is_held), _both_ways(once.filter(pl.Series(is_held))))
 
@@ -151,8 +158,8 @@ def _examples(
     return table, is_positive, judge, row_hash, pairs, truth
 
 
-def _validate(parts: list[Any], forest: boosting.Forest) -> dict[str, Any]:
-    """Ranker and Adamic-Adar over the judging viewers of all hold-outs."""
+def _validate(parts: list[Any], forest: boosting.Forest, degrees: Ints) -> dict[str, Any]:
+    """Ranker and Adamic-Adar over the judging viewers of all hold-outs; slices by ``degrees`` (per person)."""
     found: dict[str, list[pl.DataFrame]] = {"learned": [], "adamic_adar": []}
     truths = []
     column = signals.SIGNALS.index("adamic_adar_micro")
@@ -166,4 +173,9 @@ def _validate(parts: list[Any], forest: boosting.Forest) -> dict[str, Any]:
             found[name].append(top.with_columns(apart))
         truths.append(truth.join(judging.select("viewer").unique(), on="viewer", how="semi").with_columns(apart))
     truth = pl.concat(truths)
-    return {name: evaluation.figures(evaluation.by_viewer(pl.concat(lists), truth)) for name, lists in found.items()}
+    told = {}
+    for name, lists in found.items():
+        viewers = evaluation.by_viewer(pl.concat(lists), truth)
+        slices = evaluation.sliced(viewers, np.repeat(degrees, HASH_PARTS))
+        told[name] = {**evaluation.figures(viewers), "slices": slices}
+    return told

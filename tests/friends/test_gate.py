@@ -61,4 +61,5 @@ def test_the_margin_itself_is_still_accepted(now: float, is_lost: bool) -> None:
     evaluation = json.dumps({"learned": told(0.5)})
     before = pl.DataFrame({"variant": ["control"], "is_learned": [True], "evaluation": [evaluation]})
     assert bool(gate.losses(told(now), before, 10)) == is_lost
-    assert gate.losses(None, before, 10) == []
+    assert gate.losses(None, before, 10, is_judged=False) == []
+    assert "nothing could be judged" in gate.losses(None, before, 10)[0]

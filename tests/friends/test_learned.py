@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
+import itertools
 import json
 import random
 from datetime import timedelta
@@ -12,6 +15,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from assets.frame import Result
 from assets.friends import boosting, signals
 from assets.friends.engine import Engine
 from quality.contract import judge
@@ -34,7 +38,12 @@ def circles(*, is_timed: bool = False, seed: int = 5) -> dict[str, list[dict[str
         for edge in edges:
             edge["created_at"] = AS_OF - timedelta(days=rng.randint(1, 300), seconds=rng.randint(0, 9999))
     return {
-        "staged_users": users(*people, last_seen_at=AS_OF - timedelta(days=2)),
+        "staged_users": users(*people),
+        "staged_activities": [
+            {"id": n, "actor_id": n, "verb": "post", "object_type": "post", "object_id": n,
+             "created_at": AS_OF - timedelta(days=2)}
+            for n in people
+        ],
         "staged_friendships": edges,
         "staged_groups": [{"id": g, "kind": "school"} for g in range(24)],
         "staged_memberships": [{"group_id": n % 24, "user_id": n, "weight": n % 3} for n in people],
@@ -44,7 +53,7 @@ def circles(*, is_timed: bool = False, seed: int = 5) -> dict[str, list[dict[str
             for n in range(1, 24)
             for i in range(9)
         ],
-    }
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("is_timed", [False, True], ids=["hash hold-outs", "hold-out by time"])
@@ -83,6 +92,25 @@ def test_row_order_threads_and_buckets_do_not_change_what_is_learned(is_timed: b
             assert_frame_equal(table, other.tables[name])
 
 
+def sha256(result: Result) -> dict[str, str]:
+    """Of every table, as it would be stored."""
+    found = {}
+    for name, table in result.tables.items():
+        written = io.BytesIO()
+        table.write_parquet(written, compression="zstd")
+        found[name] = hashlib.sha256(written.getvalue()).hexdigest()
+    return found
+
+
+def test_buckets_threads_and_shuffled_rows_give_the_same_sha256() -> None:
+    given = frames(circles(is_timed=True))
+    shuffled = {name: f.collect().sample(fraction=1, shuffle=True, seed=8).lazy() for name, f in given.items()}
+    plain = run(given, CONFIG, engine=Engine(1, 1))
+    assert plain.notes["ranker"] == "gradient_boosting"
+    for threads, buckets in itertools.product((1, 2), (1, 2, 7)):
+        assert sha256(run(shuffled, CONFIG, engine=Engine(threads, buckets))) == sha256(plain)
+
+
 def test_the_exposure_cap_holds_for_learned_scores() -> None:
     rows = circles()
     oracle, table = (
@@ -99,6 +127,21 @@ def test_with_few_friendships_the_fixed_weights_stand_and_the_run_says_so() -> N
     result = run({"staged_users": users(1, 2, 3), "staged_friendships": friendships((1, 2), (2, 3))}, CONFIG)
     assert not result.tables["friend_model"]["is_learned"].any()
     assert "are needed" in result.notes["ranker_reason"]
+
+
+def test_a_graph_with_more_two_paths_than_the_limit_is_left_to_the_fixed_weights_and_the_run_says_so() -> None:
+    rows = circles()
+    size: dict[int, int] = {}
+    for edge in rows["staged_friendships"]:
+        for end in (edge["user_a_id"], edge["user_b_id"]):
+            size[end] = size.get(end, 0) + 1
+    wedges = sum(degree**2 for degree in size.values())
+    at_the_limit, beyond = (
+        run(rows, CONFIG.model_copy(update={"learned_max_wedges": limit})) for limit in (wedges, wedges - 1)
+    )
+    assert at_the_limit.tables["friend_model"]["is_learned"].all()
+    assert not beyond.tables["friend_model"]["is_learned"].any()
+    assert f"{wedges} two-paths" in beyond.notes["ranker_reason"]
 
 
 def test_trees_learn_what_no_single_border_tells_and_score_in_whole_numbers() -> None:
@@ -151,6 +194,8 @@ def test_the_signals_of_a_pair_equal_brute_force(monkeypatch: pytest.MonkeyPatch
         for x in mutuals:
             both = [int(1000 * 2 ** -((AS_OF - born[x, y]) / timedelta(days=20))) for y in (v, c)]
             fresh += int(10**6 / np.log(degrees[x])) * sum(both) // 1000
+        hours = {p: (AS_OF - at) // timedelta(hours=1) for p, at in born.items()}
+        youngest = min((max(hours[x, v], hours[x, c]) for x in mutuals), default=10**6)
         size = {g: len(m) for g, m in oracle.members.items()}
         mine, theirs = ([g for g in size if p in oracle.members[g]] for p in (v, c))
         heard = sum(10**6 // size[g] * len(oracle.friends[v] & oracle.members[g]) for g in theirs)
@@ -162,5 +207,6 @@ def test_the_signals_of_a_pair_equal_brute_force(monkeypatch: pytest.MonkeyPatch
             "shared_rarity": sum(10**6 // size[g] for g in mine if g in theirs),
             "friends_in_groups": heard // max(degrees[v], 1), "groups_of_friends": near // max(degrees[c], 1),
             "candidate_groups": len(theirs), "candidate_idle_days": 2, "viewer_age_days": 1000,
+            "youngest_path_hours": youngest, "candidate_friend_hours": min(hours[x, c] for x in oracle.friends[c]),
         }  # fmt: skip
         assert {name: int(told[name][i]) for name in expected} == expected

@@ -30,6 +30,23 @@ def test_a_hub_a_hermit_an_isolated_pair_and_who_blocked_everybody_have_right_li
     assert blocker not in set(result.tables["friend_recommendations"]["candidate_id"])
 
 
+@pytest.mark.parametrize("ranker", ["learned", "fixed_weights"])
+def test_worlds_of_nobody_of_one_of_two_and_without_any_friendship_have_right_lists(ranker: str) -> None:
+    config = FriendsSettings(ranker=ranker)  # type: ignore[arg-type]
+    assert run({}, config).tables["friend_recommendations"].is_empty()
+    assert shown(run({"staged_users": users(1)}, config), 1) == []
+    strangers = run({"staged_users": users(1, 2)}, config)
+    assert (shown(strangers, 1), shown(strangers, 2)) == ([2], [1])
+    friends = run({"staged_users": users(1, 2), "staged_friendships": friendships((1, 2), (1, 2), (1, 1))}, config)
+    assert (shown(friends, 1), shown(friends, 2)) == ([], [])
+    alone = run({"staged_users": users(*range(300))}, config)
+    assert alone.tables["friend_recommendations"].group_by("viewer_id").len()["len"].unique().to_list() == [50]
+    for result in (strangers, friends, alone):
+        assert not result.tables["friend_model"]["is_learned"].any()
+        for name, made in result.tables.items():
+            assert judge(REGISTRY[name], made) == []
+
+
 def test_a_learned_score_is_never_below_what_popularity_gives() -> None:
     rows = circles()
     rows["staged_users"] += users(1000)

@@ -132,6 +132,10 @@ class Oracle:
         """Shared groups that may be told, ascending."""
         return [g for g in sorted(self.members) if {v, c} <= self.members[g] and self.groups[g]["kind"] != "place"]
 
+    def common_groups(self, v: int, c: int) -> list[int]:
+        """Common groups of every kind."""
+        return [g for g, members in self.members.items() if {v, c} <= members]
+
     def context(self, v: int, c: int) -> int:
         sizes = [len(m) for m in self.members.values() if {v, c} <= m]
         return sum(math.floor(10**6 / math.log(n)) for n in sizes)
