@@ -86,7 +86,9 @@ def _report(rows: int, seconds: dict[str, list[float]], peaks: dict[str, list[fl
     lines = [
         (
             label,
-            f"{rows / statistics.median(seconds[name]):,.0f}" if name in ratios else "not installed",
+            f"{rows / statistics.median(seconds[name]):,.0f}"
+            if name in ratios
+            else f"not installed (pip install {name})",
             f"{ratios[name]:.2f}" if name in ratios else "",
             f"{statistics.median(peaks[name]):.0f}" if peaks.get(name) else "",
         )
@@ -190,6 +192,7 @@ def _polars(url: str, _: str) -> tuple[int, float]:
 def _connectorx(url: str, _: str) -> tuple[int, float]:
     import connectorx as cx  # noqa: PLC0415
 
+    # A rival only, no dependency of ours: without it its line says how to get it.
     # connectorx has no reader for arrays of bigint and needs a TCP address.
     query = _query().replace('"mentioned_user_ids"', '"mentioned_user_ids"::text AS "mentioned_user_ids"')
     begin = time.perf_counter()
