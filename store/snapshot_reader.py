@@ -29,8 +29,10 @@ from store.failpoints import hit
 from store.instants import within_reach
 
 BLOCK_BYTES = 8192
-SPLIT_BYTES = 128 << 20
-"""Heap bytes a part covers; a table up to this size is one part, ordered by its key."""
+WHOLE_BYTES = 128 << 20
+"""A table with a heap up to this size is one part, ordered by its key."""
+SPLIT_BYTES = 32 << 20
+"""Heap bytes a part of a larger table covers: small, so that the workers end together."""
 ROW_GROUP_ROWS = 512 * 1024
 BUFFER_BYTES = 32 << 20
 """Arrow bytes a worker holds at most before it writes a row group."""
@@ -86,10 +88,15 @@ class Part:
 
 
 def parts_of(
-    table: sa.Table, heap_bytes: int, split_bytes: int = SPLIT_BYTES, cast: frozenset[str] = frozenset()
+    table: sa.Table,
+    heap_bytes: int,
+    *,
+    whole_bytes: int = WHOLE_BYTES,
+    split_bytes: int = SPLIT_BYTES,
+    cast: frozenset[str] = frozenset(),
 ) -> list[Part]:
-    """Cut a table into parts; the last is open-ended, so that no row can lie behind it."""
-    if heap_bytes <= split_bytes:
+    """Cut a table of more than ``whole_bytes`` into parts; the last is open-ended, so that no row lies behind it."""
+    if heap_bytes <= whole_bytes:
         return [Part(table, 0, heap_bytes, cast=cast)]
     step = max(split_bytes // BLOCK_BYTES, 1)
     starts = range(0, -(-heap_bytes // BLOCK_BYTES), step)

@@ -30,7 +30,7 @@ from store.snapshot_reader import Part, Progress, Readers, SnapshotError, TableL
 from store.source import libpq_url
 from store.worlds import World, world_of
 
-CODE_VERSION = "2"
+CODE_VERSION = "3"
 log = logging.getLogger("flowforge.snapshot")
 LOCK_PAUSE_SECONDS = 0.05
 SPARE_BYTES = 64 << 20

@@ -333,7 +333,7 @@ def test_a_large_table_is_read_in_parts_that_together_are_the_table(
         size = coordinator.execute(f"SELECT pg_relation_size('{relation(table)}')".encode()).fetchone()
         exported = coordinator.execute("SELECT pg_export_snapshot()").fetchone()
         assert size and exported
-        parts = parts_of(table, size[0], split_bytes=64 * 1024)
+        parts = parts_of(table, size[0], whole_bytes=64 * 1024, split_bytes=64 * 1024)
         assert len(parts) > 3
         assert sum(part.heap_bytes for part in parts) == size[0]
         run(fresh_database, "UPDATE app.users SET locale = 'de'")
