@@ -15,6 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 Ints = npt.NDArray[np.int64]
+"""Whole numbers. Long columns of positions are kept as int32 (:data:`POSITION`), half the memory."""
+POSITION = np.int32
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
@@ -96,7 +98,7 @@ def adjacency(owner: Ints, value: Ints, count: int) -> Adjacency:
     order = stable_order(owner)
     start = np.zeros(count + 1, np.int64)
     np.cumsum(np.bincount(owner, minlength=count), out=start[1:])
-    return Adjacency(start, value[order], order)
+    return Adjacency(start, value[order].astype(POSITION), order.astype(POSITION))
 
 
 def first_of_each(keys: Ints) -> Ints:
