@@ -12,7 +12,7 @@ import numpy as np
 
 from store.generator.clock import DAY, HOUR, MINUTE, SECOND
 from store.generator.columns import Column, array, compute, labels, lists, maybe
-from store.generator.draws import POSITION, Ints, pick, stable_order, stream
+from store.generator.draws import Ints, compact, pick, stable_order, stream
 from store.generator.engagement import (
     O_COMMENT,
     O_GROUP,
@@ -74,15 +74,15 @@ def make_activities(seed: int, people: People, friends: Friendships, groups: Gro
     updated = _edited(rng, acts, people.clock.as_of)
     deleted = _deleted(rng, acts, people.clock.as_of)
     np.copyto(updated, deleted, where=deleted < NEVER)
-    reaction = pick(rng, np.array([58, 22, 9, 5, 3, 3.0]), len(acts)).astype(np.int8)
+    reaction = compact(pick(rng, np.array([58, 22, 9, 5, 3, 3.0]), len(acts)), np.int8)
     return Activities(acts, mentioned, updated, deleted, reaction, _siblings(acts))
 
 
 def _in_order(merged: Acts) -> Acts:
     """Rows by time; what points at a row points at its new place."""
     order = np.argsort(merged.at, kind="stable")
-    place = np.empty(len(order), POSITION)
-    place[order] = np.arange(len(order), dtype=POSITION)
+    place = np.empty(len(order), np.int32)
+    place[order] = np.arange(len(order), dtype=np.int32)
     acts = merged.part(order)
     on_text = np.isin(acts.object_type, (O_POST, O_COMMENT))
     acts.object[on_text] = place[acts.object[on_text]]
@@ -104,7 +104,7 @@ def _deleted(rng: np.random.Generator, acts: Acts, as_of: int) -> Ints:
 
 def _siblings(acts: Acts) -> Ints:
     """Per spoken answer, the number of earlier ones to the same object."""
-    rank = np.zeros(len(acts), np.int32)
+    rank = compact(np.zeros(len(acts), np.int64))
     rows = np.flatnonzero((acts.kind >= 0) & (acts.verb != V_POST))
     if len(rows):
         ordered = rows[stable_order(acts.object[rows])]
@@ -146,7 +146,7 @@ def _plain(
 def _mentions(rng: np.random.Generator, friends: Friendships, acts: Acts) -> Ints:
     share = np.where(acts.verb == V_POST, 0.06, np.where(acts.verb == V_COMMENT, 0.05, 0.0))
     wants = np.flatnonzero(rng.random(len(acts)) < share)
-    mentioned = np.full(len(acts), -1, POSITION)
+    mentioned = compact(np.full(len(acts), -1, np.int64))
     if len(friends.a) and len(wants):
         spot = friends.of.sample(rng, acts.actor[wants])
         since, until = friends.since(spot)
