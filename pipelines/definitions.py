@@ -13,10 +13,11 @@ from assets.premium.defs import premium_assets
 from assets.published.defs import published_assets
 from assets.snapshot.defs import snapshot_assets
 from assets.staged.defs import staged_assets
+from pipelines.housekeeping_job import housekeeping, housekeeping_daily
 from pipelines.jobs import JOBS
 from pipelines.partitions import key_of, partitions_of
+from pipelines.run_lock import locked_lake
 from pipelines.schedules import schedules
-from store.lake import Lake
 from store.settings import Settings, load_settings
 
 
@@ -33,10 +34,10 @@ def build_defs(settings: Settings) -> dg.Definitions:
             premium_assets(partitions),
             published_assets(partitions),
         ],
-        jobs=JOBS,
-        schedules=schedules(partitions),
+        jobs=[*JOBS, housekeeping],
+        schedules=[*schedules(partitions), housekeeping_daily],
         resources={
-            "lake": dg.ResourceDefinition.hardcoded_resource(Lake(settings.home)),
+            "lake": locked_lake(settings.home),
             "settings": dg.ResourceDefinition.hardcoded_resource(settings),
         },
         executor=dg.in_process_executor,

@@ -1,4 +1,4 @@
-"""After a run: what is old enough to go, and who is to be forgotten by now (``RETENTION__*``).
+"""After a run, and daily: what is old enough to go, and who is to be forgotten by now (``RETENTION__*``).
 
 Lives here: the order of these steps and Dagster's own runs. Does not belong here: what each step removes
 (``store.retention``, ``store.erasure``).
@@ -13,6 +13,7 @@ import dagster as dg
 import polars as pl
 import sqlalchemy as sa
 
+from quality.registry import REGISTRY
 from store.erasure import (
     erase_from_rejects,
     erase_from_snapshots,
@@ -27,6 +28,8 @@ from store.retention import prune_lake
 from store.settings import Settings
 from store.source import libpq_url, transaction
 from store.traces import Person
+
+DIGESTS = tuple(name for name, contract in REGISTRY.items() if contract.group == "digests")
 
 
 @dataclass
@@ -48,12 +51,15 @@ def keep_house(settings: Settings, instance: dg.DagsterInstance | None = None) -
     """Remove what retention does not keep, and every trace of people whose erasure is due.
 
     An erasure is due ``RETENTION__ERASURE_DAYS`` after it was requested; until then old files age out by
-    themselves. Only for the holder of the home's run lock, after a run that succeeded: the newest products
-    are then free of everybody who asked before it.
+    themselves. Only for the holder of the home's run lock. Who asked after the newest products were computed
+    waits for the next ones: those that the digests go on from must be free of them before the older ones go.
     """
     lake, now = Lake(settings.home), now_of(settings)
     done = Kept(prune_lake(lake, settings.retention, now=now))
-    due = sorted(user for user, at in requests(lake).items() if at <= now - timedelta(settings.retention.erasure_days))
+    newest = lake.newest_accepted(DIGESTS)
+    computed = now if newest is None else min(table.manifest.as_of for table in newest.values())
+    until = min(now - timedelta(settings.retention.erasure_days), computed)
+    due = sorted(user for user, at in requests(lake).items() if at <= until)
     if due:
         done.erased = due
         done.removed += remove_traces(lake, due)

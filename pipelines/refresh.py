@@ -6,13 +6,10 @@ it afterwards. Does not belong here: printing (``pipelines.cli``), computing (``
 
 from __future__ import annotations
 
-import fcntl
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -25,6 +22,7 @@ from pipelines.housekeeping import keep_house
 from pipelines.instance import COMMAND_TAG, end_dead_runs, open_instance
 from pipelines.jobs import HOURLY_GROUPS
 from pipelines.partitions import key_of, partitions_of
+from pipelines.run_lock import RunRefused, only_run
 from store.home import read_home
 from store.lake import Lake
 from store.settings import Settings
@@ -32,10 +30,6 @@ from store.source import source_url
 from store.worlds import remember, world_of
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-
-
-class RunRefused(Exception):
-    """The run cannot start; the message says why and what to do."""
 
 
 @dataclass
@@ -65,21 +59,6 @@ class Refresh:
 
 Listener = Callable[[str, str], None]
 """Called with (step, "started" | "finished" | "failed" | "skipped") while the run goes on."""
-
-
-@contextmanager
-def only_run(home: Path) -> Iterator[None]:
-    """Hold the home's run lock; two runs of one home never compute side by side.
-
-    Raises :class:`RunRefused` when another process holds it.
-    """
-    home.mkdir(parents=True, exist_ok=True)
-    with (home / "run.lock").open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RunRefused(f"another run is computing in {home}; wait for it or set FLOWFORGE_HOME") from None
-        yield
 
 
 def refresh(

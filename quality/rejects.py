@@ -13,6 +13,7 @@ import polars as pl
 
 from quality.contract import Contract, Rule
 
+NOT_NULL = "is not null"
 DUPLICATE_KEY = "key is unique"
 ORPHAN = "refers to a row that exists"
 TEXT_LIMIT = 1_000_000
@@ -100,7 +101,7 @@ def row_rules(table: str, contract: Contract, as_of: datetime) -> list[Rule]:
     columns = contract.model.to_schema().columns
     is_money = table in MONEY
     rules = [
-        Rule("is not null", name, pl.col(name).is_null(), is_money)
+        Rule(NOT_NULL, name, pl.col(name).is_null(), is_money)
         for name, column in columns.items()
         if not column.nullable
     ]

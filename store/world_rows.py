@@ -24,6 +24,7 @@ NULL = "\\N"
 SHOWN = 80
 
 NOT_NULL, UNIQUE, CHECK, NUL_BYTE, BAD_TEXT = "23502", "23505", "23514", "22021", "22P02"
+TOO_LARGE = "54000"
 
 
 class WorldError(Exception):
@@ -66,13 +67,13 @@ def columns_of(path: Path, table: Table) -> list[str]:
     return names
 
 
-def copy_batches(path: Path) -> Iterator[tuple[int, bytes]]:
-    """The file's rows in file order: (number of rows, their COPY text)."""
+def copy_batches(path: Path) -> Iterator[tuple[pl.DataFrame, bytes]]:
+    """The file's rows in file order: (some rows, their COPY text)."""
     try:
         with pq.ParquetFile(path) as file:
             for batch in file.iter_batches(batch_size=BATCH_ROWS):
                 frame = pl.DataFrame(pl.from_arrow(batch))
-                yield frame.height, copy_text(frame, path.name)
+                yield frame, copy_text(frame, path.name)
     except pa.ArrowException as error:
         raise WorldError(f"{path.name}: cannot be read as Parquet: {error}") from error
 
@@ -143,6 +144,9 @@ def _columns(error: psycopg.Error, table: Table, row: dict[str, Any], column: st
     if error.sqlstate == CHECK:
         expression = _check(error, table)
         return [c.name for c in table.columns if re.search(rf"\b{c.name}\b", expression)]
+    if error.sqlstate == TOO_LARGE:  # Postgres names no column: the longest text does not fit into its index
+        texts = {name: len(value) for name, value in row.items() if isinstance(value, str)}
+        return sorted(texts, key=lambda name: (-texts[name], name))[:1]
     if error.sqlstate == NUL_BYTE:
         return [name for name, value in row.items() if "\x00" in str(value)]
     return []

@@ -23,6 +23,7 @@ from store.manifest import canonical_json
 from store.models import SCHEMA, TABLES
 from store.source import PLATFORM_SCHEMA, migrate_within, require_ours, transaction
 from store.world_rows import BadRow, WorldError, columns_of, copy_batches, name_bad_row
+from store.world_rules import RowJudge, require_references
 
 __all__ = ["BadRow", "Progress", "World", "WorldError", "load_world", "read_world", "world_of"]
 
@@ -95,7 +96,8 @@ def load_world(
     database first.
 
     Raises:
-        BadRow: naming table, row, column, value and rule; nothing was loaded.
+        BadRow: naming table, row, column, value and rule; nothing was loaded. Refused is what the schema
+            refuses, and every bad row of spec 07.1; the moment of reading is the world's ``as_of``.
         WorldError: the folder or a file is not a world's, or the database is not empty.
         store.source.NotOurDatabase: the database is a customer's.
     """
@@ -107,7 +109,8 @@ def load_world(
         _empty(connection, replace=replace)
         for table in TABLES.values():
             if (path := directory / f"{table.name}.parquet").is_file():
-                _copy(connection, table, path, progress)
+                _copy(connection, table, path, RowJudge(table.name, world.as_of), progress)
+        require_references(directory)
         connection.execute(sa.insert(WORLD).values(**world.__dict__))
     return world
 
@@ -144,7 +147,7 @@ def _empty(connection: sa.Connection, *, replace: bool) -> None:
     connection.execute(sa.delete(WORLD))
 
 
-def _copy(connection: sa.Connection, table: sa.Table, path: Path, progress: Progress | None) -> None:
+def _copy(connection: sa.Connection, table: sa.Table, path: Path, judge: RowJudge, progress: Progress | None) -> None:
     columns = ", ".join(f'"{name}"' for name in columns_of(path, table))
     driver = connection.connection.driver_connection
     if not isinstance(driver, psycopg.Connection):
@@ -153,11 +156,13 @@ def _copy(connection: sa.Connection, table: sa.Table, path: Path, progress: Prog
     try:
         with driver.cursor() as cursor:
             with cursor.copy(f'COPY {SCHEMA}."{table.name}" ({columns}) FROM STDIN'.encode()) as copy:
-                for count, text in copy_batches(path):
+                for batch, text in copy_batches(path):
+                    judge.see(batch)
                     copy.write(text)
-                    rows += count
+                    rows += batch.height
                     if progress is not None:
                         progress(table.name, rows)
             cursor.execute(f'ANALYZE {SCHEMA}."{table.name}"'.encode())
     except psycopg.Error as error:
         raise name_bad_row(error, table, path) from error
+    judge.require_good()

@@ -26,7 +26,8 @@ from pipelines.cli.run import refreshed, report
 from pipelines.cli.serve import become_server
 from pipelines.cli.summary import Person, Reader, describe, somebody
 from pipelines.cli.token import demo_token_of
-from pipelines.refresh import Refresh, RunRefused
+from pipelines.refresh import Refresh
+from pipelines.run_lock import RunRefused
 from store.embedded import EmbeddedPostgresError
 from store.files import sha256_of
 from store.generator import generate_world

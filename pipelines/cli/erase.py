@@ -9,7 +9,8 @@ import typer
 
 from pipelines.cli.console import fail, out
 from pipelines.housekeeping import begin_erasure, person_of, reachable_source, remove_traces
-from pipelines.refresh import RunRefused, only_run, refresh
+from pipelines.refresh import refresh
+from pipelines.run_lock import RunRefused, only_run
 from store.lake import Lake
 from store.settings import Settings, load_settings
 from store.source import embedded_server, source_url

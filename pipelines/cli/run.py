@@ -13,7 +13,8 @@ from dagster import DagsterError
 from rich.markup import escape
 
 from pipelines.cli.console import Steps, fail, out
-from pipelines.refresh import Refresh, RunRefused, Step, refresh
+from pipelines.refresh import Refresh, Step, refresh
+from pipelines.run_lock import RunRefused
 from store.embedded import EmbeddedPostgresError
 from store.pg_binaries import PostgresNotFound
 from store.settings import Settings, load_settings

@@ -12,7 +12,7 @@ import numpy as np
 
 from store.generator.clock import DAY, HOUR, MINUTE, SECOND
 from store.generator.columns import Column, array, compute, labels, lists, maybe
-from store.generator.draws import Ints, pick, stable_order, stream
+from store.generator.draws import Ints, compact, pick, stable_order, stream
 from store.generator.engagement import (
     O_COMMENT,
     O_GROUP,
@@ -68,36 +68,50 @@ def make_activities(seed: int, people: People, friends: Friendships, groups: Gro
     rng = stream(seed, "activities")
     merged = join([threads, _friend_adds(rng, people, friends), _group_joins(rng, people, groups)])
     del threads
-    order = np.argsort(merged.at, kind="stable")
-    place = np.empty(len(order), np.int64)
-    place[order] = np.arange(len(order))
-    acts = merged.part(order)
+    acts = _in_order(merged)
     del merged
+    mentioned = _mentions(rng, friends, acts)
+    updated = _edited(rng, acts, people.clock.as_of)
+    deleted = _deleted(rng, acts, people.clock.as_of)
+    np.copyto(updated, deleted, where=deleted < NEVER)
+    reaction = compact(pick(rng, np.array([58, 22, 9, 5, 3, 3.0]), len(acts)), np.int8)
+    return Activities(acts, mentioned, updated, deleted, reaction, _siblings(acts))
+
+
+def _in_order(merged: Acts) -> Acts:
+    """Rows by time; what points at a row points at its new place."""
+    order = np.argsort(merged.at, kind="stable")
+    place = np.empty(len(order), np.int32)
+    place[order] = np.arange(len(order), dtype=np.int32)
+    acts = merged.part(order)
     on_text = np.isin(acts.object_type, (O_POST, O_COMMENT))
     acts.object[on_text] = place[acts.object[on_text]]
-    mentioned = _mentions(rng, friends, acts)
-    is_text = np.isin(acts.verb, (V_POST, V_COMMENT))
-    as_of = people.clock.as_of
+    return acts
+
+
+def _edited(rng: np.random.Generator, acts: Acts, as_of: int) -> Ints:
     edited = acts.at + (rng.exponential(2.5, len(acts)) * HOUR).astype(np.int64) + 30 * SECOND
-    updated = np.where(is_text & (rng.random(len(acts)) < 0.035) & (edited < as_of), edited, NEVER)
+    is_text = np.isin(acts.verb, (V_POST, V_COMMENT))
+    return np.where(is_text & (rng.random(len(acts)) < 0.035) & (edited < as_of), edited, NEVER)
+
+
+def _deleted(rng: np.random.Generator, acts: Acts, as_of: int) -> Ints:
     removed = acts.at + (rng.exponential(30, len(acts)) * HOUR).astype(np.int64) + MINUTE
+    is_text = np.isin(acts.verb, (V_POST, V_COMMENT))
     share = np.where(is_text, 0.014, np.where(acts.verb == V_REACTION, 0.01, 0.002))
-    deleted = np.where((rng.random(len(acts)) < share) & (removed < as_of), removed, NEVER)
-    updated = np.where(deleted < NEVER, deleted, updated)
-    reaction = pick(rng, np.array([58, 22, 9, 5, 3, 3.0]), len(acts))
-    return Activities(acts, mentioned, updated, deleted, reaction, _siblings(acts))
+    return np.where((rng.random(len(acts)) < share) & (removed < as_of), removed, NEVER)
 
 
 def _siblings(acts: Acts) -> Ints:
     """Per spoken answer, the number of earlier ones to the same object."""
-    rank = np.zeros(len(acts), np.int32)
+    rank = compact(np.zeros(len(acts), np.int64))
     rows = np.flatnonzero((acts.kind >= 0) & (acts.verb != V_POST))
     if len(rows):
         ordered = rows[stable_order(acts.object[rows])]
         what = acts.object[ordered]
         begins = np.flatnonzero(np.diff(what, prepend=-1))
         rank[ordered] = np.arange(len(ordered)) - np.repeat(begins, np.diff(begins, append=len(ordered)))
-    return rank.astype(np.int64)
+    return rank
 
 
 def _friend_adds(rng: np.random.Generator, people: People, friends: Friendships) -> Acts:
@@ -132,7 +146,7 @@ def _plain(
 def _mentions(rng: np.random.Generator, friends: Friendships, acts: Acts) -> Ints:
     share = np.where(acts.verb == V_POST, 0.06, np.where(acts.verb == V_COMMENT, 0.05, 0.0))
     wants = np.flatnonzero(rng.random(len(acts)) < share)
-    mentioned = np.full(len(acts), -1, np.int64)
+    mentioned = compact(np.full(len(acts), -1, np.int64))
     if len(friends.a) and len(wants):
         spot = friends.of.sample(rng, acts.actor[wants])
         since, until = friends.since(spot)

@@ -9,18 +9,25 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
 Ints = npt.NDArray[np.int64]
+"""Whole numbers; long columns of positions are kept :func:`compact`."""
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
 _MIX_2 = np.uint64(0x94D049BB133111EB)
+
+
+def compact(numbers: Ints, kind: type[np.signedinteger[Any]] = np.int32) -> Ints:
+    """The same numbers in fewer bytes; products of them need 64 bits again."""
+    fewer: Any = numbers.astype(kind)
+    return cast("Ints", fewer)
 
 
 def stream(seed: int, part: str) -> np.random.Generator:
@@ -96,7 +103,7 @@ def adjacency(owner: Ints, value: Ints, count: int) -> Adjacency:
     order = stable_order(owner)
     start = np.zeros(count + 1, np.int64)
     np.cumsum(np.bincount(owner, minlength=count), out=start[1:])
-    return Adjacency(start, value[order], order)
+    return Adjacency(start, compact(value[order]), compact(order))
 
 
 def first_of_each(keys: Ints) -> Ints:

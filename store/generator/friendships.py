@@ -15,7 +15,7 @@ import numpy as np
 
 from store.generator.clock import DAY, MINUTE
 from store.generator.columns import maybe
-from store.generator.draws import Adjacency, Ints, adjacency, pick, stream
+from store.generator.draws import Adjacency, Ints, adjacency, compact, pick, stream
 from store.generator.groups import EMPLOYER, GROUP, SCHOOL, Groups
 from store.generator.people import NEVER, SIGNUP_DAYS, People
 from store.generator.tables import CHUNK, WorldWriter
@@ -140,7 +140,7 @@ def _finish(people: People, low: Ints, high: Ints, met: list[tuple[Ints, Ints, I
     order = np.lexsort((high, low))
     low, high, asker, created, ended = low[order], high[order], asker[order], created[order], ended[order]
     of = adjacency(np.concatenate([low, high]), np.concatenate([high, low]), people.count)
-    return Friendships(low, high, asker, created, ended, of)
+    return Friendships(compact(low), compact(high), compact(asker), created, ended, of)
 
 
 def write_friendships(world: WorldWriter, friends: Friendships) -> None:

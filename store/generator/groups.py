@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from store.generator.clock import DAY, HOUR, MINUTE
 from store.generator.columns import array, labels, maybe
-from store.generator.draws import Adjacency, Bools, Floats, Ints, adjacency, first_of_each, pick, stream
+from store.generator.draws import Adjacency, Bools, Floats, Ints, adjacency, compact, first_of_each, pick, stream
 from store.generator.people import NEVER, People
 from store.generator.places import load, places
 from store.generator.tables import CHUNK, WorldWriter
@@ -76,8 +76,8 @@ def make_groups(seed: int, people: People, topics: list[str], favourites: Ints) 
     np.minimum.at(first, group, joined)
     created = np.where(first < NEVER, first - rng.integers(HOUR, 60 * DAY, len(kind)), created)
     return Groups(
-        names, kind, private, created, np.array(topic, np.int64), group, person, joined, left,
-        adjacency(person, group, people.count), adjacency(group, person, len(kind)),
+        names, kind, private, created, np.array(topic, np.int64), compact(group), compact(person),
+        joined, left, adjacency(person, group, people.count), adjacency(group, person, len(kind)),
     )  # fmt: skip
 
 

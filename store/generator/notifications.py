@@ -180,11 +180,13 @@ def write_notifications(
     rng = stream(seed, "notifications")
     parts = _from_activities(rng, people, groups, activities) + _from_elsewhere(rng, people, requests, subs)
     first = _collect(parts, people)
+    parts.clear()
     # the app tells of some things twice, under the same dedupe_key
     twice = np.flatnonzero(rng.random(len(first.at)) < 0.012)
     again = Notes(*(getattr(first, f.name)[twice] for f in fields(Notes)))
     np.add(again.at, rng.integers(MINUTE, 9 * HOUR, len(twice)), out=again.at)
     notes = _collect([first, again], people)
+    del first, again
     read = _read(rng, people, notes)
     removed = notes.at + (rng.exponential(20, len(notes.at)) * HOUR).astype(np.int64) + MINUTE
     deleted = np.where((rng.random(len(notes.at)) < 0.01) & (removed < people.clock.as_of), removed, NEVER)

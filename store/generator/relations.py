@@ -33,7 +33,7 @@ def _strangers(rng: np.random.Generator, people: People, friends: Friendships, c
 
 
 def _were_friends(people: People, friends: Friendships, one: Ints, other: Ints) -> Bools:
-    keys = friends.a * people.count + friends.b
+    keys = friends.a.astype(np.int64) * people.count + friends.b
     pair = np.minimum(one, other) * people.count + np.maximum(one, other)
     found: Bools = np.isin(pair, keys)
     return found

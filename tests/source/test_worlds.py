@@ -225,7 +225,9 @@ def test_times_of_day_and_lists_of_ids_arrive_whole(tmp_path: Path, fresh_databa
         "quiet_end": None, "min_groups": 1, "max_groups": 9, "enabled_at": THEN,
     }  # fmt: skip
     activity = _activity(mentioned_user_ids=[3, -1, 2**63 - 1], created_at=THEN + timedelta(microseconds=1))
-    load_world(fresh_database, write_world(tmp_path / "w", digest_schedules=[schedule], activities=[activity]))
+    load_world(
+        fresh_database, write_world(tmp_path / "w", users=GOOD, digest_schedules=[schedule], activities=[activity])
+    )
     assert run(fresh_database, "SELECT local_time, quiet_start, quiet_end FROM app.digest_schedules") == [
         (time(7, 30, 0, 1), time(23, 59, 59), None)
     ]
