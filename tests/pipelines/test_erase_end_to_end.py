@@ -1,0 +1,114 @@
+"""Acceptance of issue 3: after ``flowforge erase USER`` nothing of them is below the home, and ``--verify`` proves it.
+
+A whole home: its own server, a loaded world, a run, the command, another run. The commands run in this process.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import polars as pl
+import pytest
+from click.testing import CliRunner, Result
+
+from pipelines.cli import build_group
+from store.erasure import erased_people
+from store.generator import generate_world
+from store.lake import Lake
+from store.serving import Generation
+from store.settings import Settings
+from store.source import embedded_server
+from tests.support.flowforge import live, make_world_home
+
+pytestmark = pytest.mark.slow
+
+
+def command(*arguments: str) -> Result:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the orchestrator's own, which a command does not show
+        return CliRunner().invoke(build_group(), arguments)
+
+
+def succeeds(*arguments: str) -> str:
+    done = command(*arguments)
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Path:
+    """60 people, one of whom is written about by another."""
+    folder = tmp_path / "world"
+    generate_world(folder, users=60, seed=3)
+    gone = busiest(folder)
+    name = pl.read_parquet(folder / "users.parquet").filter(pl.col("id") == gone)["display_name"].item()
+    path = folder / "activities.parquet"
+    posts = pl.read_parquet(path)
+    mine = (pl.col("actor_id") == gone) | (pl.col("object_owner_id") == gone) | (pl.col("reply_to_user_id") == gone)
+    first = posts.filter((pl.col("verb") == "post") & ~mine.fill_null(value=False))["id"].min()
+    about = pl.lit(f'{{"text": "Dear {name}"}}')
+    posts.with_columns(body=pl.when(pl.col("id") == first).then(about).otherwise("body")).write_parquet(path)
+    return folder
+
+
+def busiest(world: Path) -> int:
+    """Who does most, of those whose name no notification of somebody else's doing quotes.
+
+    A digest quotes what others wrote; the scan cannot tell their words from the platform's and names both.
+    """
+    told = pl.read_parquet(world / "notifications.parquet").select("actor_id", "payload")
+    names = pl.read_parquet(world / "users.parquet").select("id", "display_name")
+    counts = pl.read_parquet(world / "activities.parquet").group_by("actor_id").len().sort("len", "actor_id")
+    for user in reversed(counts["actor_id"].to_list()):
+        name = names.filter(pl.col("id") == user)["display_name"].item()
+        others = told.filter(pl.col("actor_id").ne_missing(user))
+        if not others["payload"].str.contains(name, literal=True).any():
+            return int(user)
+    raise AssertionError("everybody is quoted")
+
+
+@pytest.fixture
+def home(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    tmp_path.chmod(0o755)
+    folder = tmp_path / "home"
+    monkeypatch.setenv("FLOWFORGE_HOME", str(folder))
+    monkeypatch.setenv("DAGSTER_HOME", str(folder / "dagster"))
+    make_world_home(folder, world)
+    yield folder
+    embedded_server(Settings(home=folder)).stop()
+
+
+def test_an_erased_person_is_nowhere_and_stays_nowhere(home: Path, world: Path) -> None:
+    gone, other = busiest(world), 2 if busiest(world) == 1 else 1
+    succeeds("run")
+    first = live(home)
+    before = command("erase", str(gone), "--verify")
+    assert before.exit_code == 1
+    for part in ("lake/snapshots/", "lake/products/", f"generations/{first}/"):
+        assert part in before.output.replace("\n", ""), "the scan finds them wherever they are"
+
+    said = succeeds("erase", str(gone))
+    assert f"without user {gone}" in said
+    assert "nothing below" in said
+    second = live(home)
+    assert second is not None
+    assert second != first
+    assert not (home / "generations" / str(first)).exists(), "no rollback behind an erasure"
+    succeeds("erase", str(gone), "--verify")
+    assert set(erased_people(home)) == {gone}
+
+    generation = Generation.open(home / "generations" / second)
+    users = generation.dataset("users")
+    assert users is not None
+    assert users.find(gone) is None
+    assert users.find(other) is not None
+    newest = Lake(home).newest_snapshot()
+    assert newest is not None
+    posts = Lake(home).scan_snapshot(newest, "activities").collect()
+    assert posts["body"].str.contains("Dear ", literal=True).any(), "other people's texts stay"
+    assert command("erase", str(other), "--verify").exit_code == 1, "the scan still finds who is there"
+
+    succeeds("run")
+    succeeds("erase", str(gone), "--verify")
