@@ -1,7 +1,8 @@
 """Traces of a person in everything below a home: the proof behind ``flowforge erase --verify`` (01.4, 07.3).
 
 Every id column, every text the platform wrote, every payload of a generation is looked at; other people's
-texts (bodies, payloads, properties) stay and are not searched. Does not belong here: removing anything
+texts (bodies, payloads, properties, and what a digest quotes of its reader's own words) stay and are not
+searched. Does not belong here: removing anything
 (``store.erasure``).
 """
 
@@ -25,9 +26,14 @@ OWN_KEYS = frozenset(
 )
 """Datasets of a generation whose key is the user id."""
 OTHERS_TEXTS = frozenset({"body", "payload", "properties"})
+LETTERS = frozenset({"html", "text"})
+"""Columns of rendered digests, which quote the reader's own words."""
+QUOTED = r"(?s:<blockquote[^>]*>.*?</blockquote>)|(?m:^  (?:“|„)[^\n]*(?:”|“)$)"
+"""Those words, in the mail and in its plain text (the templates of the digests)."""
 KEPT = frozenset({"erasure_requests", "staged_erasure_requests"})
 LEAST_NAME = 3
 _CHUNK = 4 << 20
+_QUOTED_BYTES = re.compile(QUOTED.encode())
 
 
 @dataclass(frozen=True)
@@ -114,7 +120,8 @@ def _texts(frame: pl.LazyFrame, schema: dict[str, pl.DataType], pattern: str) ->
         if isinstance(dtype, pl.List) and isinstance(dtype.inner, pl.Struct):
             inner = column.explode(name).drop_nulls().unnest(name)
             found += [f"{name}.{what}" for what in _texts(inner, dict(inner.collect_schema()), pattern)]
-        if dtype == pl.String and (count := column.select(pl.col(name).str.contains(pattern).sum()).collect().item()):
+        searched = pl.col(name).str.replace_all(QUOTED, "") if name in LETTERS else pl.col(name)
+        if dtype == pl.String and (count := column.select(searched.str.contains(pattern).sum()).collect().item()):
             found.append(f"{name}: {count} row(s) with a name or address")
     return found
 
@@ -159,7 +166,8 @@ def _json_pattern(person: Person) -> re.Pattern[bytes]:
 
 def _any_match(column: pa.ChunkedArray[Any], pattern: re.Pattern[bytes], *, is_packed: bool) -> bool:
     values: Sequence[Any] = column.to_pylist()
-    return any(pattern.search(decompressed(value) if is_packed else value) for value in values if value)
+    texts = (decompressed(value) if is_packed else value for value in values if value)
+    return any(pattern.search(_QUOTED_BYTES.sub(b"", text)) for text in texts)
 
 
 def _in_bytes(path: Path, person: Person) -> bool:

@@ -116,6 +116,23 @@ def test_the_scan_finds_an_id_in_nested_groups_and_a_name_in_their_texts(tmp_pat
     assert not traces(tmp_path, Person(9, ("Ann Gone", "nna")))
 
 
+@pytest.mark.parametrize(
+    ("column", "quoted", "said"),
+    [
+        ("html", '<p>Bo replied</p><blockquote dir="auto">Thanks, Anna Gone!\nBye</blockquote>', "<p>Anna Gone</p>"),
+        ("text", "* Bo replied\n  “Thanks, Anna Gone!”\n  Mon", "* Anna Gone replied\n  “Thanks!”"),
+        ("text", "* Bo hat geantwortet\n  „Danke, Anna Gone!“\n", "  „Danke“, sagt Anna Gone"),
+    ],
+)
+def test_what_a_digest_quotes_of_its_readers_words_stays_and_what_it_says_is_found(tmp_path, column, quoted, said):
+    folder = tmp_path / "lake" / "products" / "digest_history" / "20260301T000000000000Z-0"
+    folder.mkdir(parents=True)
+    pl.DataFrame({"user_id": [1], column: [quoted]}).write_parquet(folder / "part-000.parquet")
+    assert traces(tmp_path, GONE) == []
+    pl.DataFrame({"user_id": [1], column: [quoted + said]}).write_parquet(folder / "part-000.parquet")
+    assert [trace.what for trace in traces(tmp_path, GONE)] == [f"{column}: 1 row(s) with a name or address"]
+
+
 def test_snapshots_are_kept_by_the_hour_then_by_the_day_and_the_newest_always() -> None:
     now = datetime(2026, 3, 1, 12, tzinfo=UTC)
     hours = [now - timedelta(hours=h) for h in range(24 * 50)]
