@@ -1,4 +1,4 @@
-"""Issue 3: worlds of hostile text, extreme instants, nobody or nothing: right results or a clear error.
+"""Worlds of hostile text, extreme instants, nobody or nothing: right results or a clear error.
 
 Whole runs, in this process, from a database of the test's own server.
 """
