@@ -99,7 +99,7 @@ def test_every_table_has_the_columns_its_contract_expects() -> None:
 def test_the_same_world_gives_the_same_files_whatever_the_home_and_the_workers(
     tmp_path: Path, new_database: Callable[..., str]
 ) -> None:
-    rows = [user(i, email="secret@example.org") for i in random.Random(1).sample(range(1, 500), 400)]
+    rows = [user(i, email="secret@example.org") for i in random.Random(1).sample(range(1, 401), 400)]
     folder = write_world(tmp_path / "w", users=rows, friendships=[friendship(i, i + 1) for i in range(300, 0, -1)])
     taken = []
     for workers in (1, 3):
