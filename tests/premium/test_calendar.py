@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
-from zoneinfo import ZoneInfo
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from assets.local_time import zone_info
 from assets.premium.calendar import (
     add_months,
     day_of,
@@ -39,7 +39,7 @@ EDGES = [
 
 def first_minute(day: date, zone: str) -> datetime:
     instant = datetime(day.year, day.month, day.day, tzinfo=UTC) - timedelta(hours=30)
-    while instant.astimezone(ZoneInfo(zone)).date() < day:
+    while instant.astimezone(zone_info(zone)).date() < day:
         instant += timedelta(minutes=1)
     return instant
 
@@ -51,6 +51,7 @@ def test_a_day_starts_at_its_first_instant(zone: str, day: date) -> None:
 
 
 @settings(max_examples=40, deadline=None)
+@example(zone="Africa/Casablanca", day=date(2026, 10, 1))  # its rules differ between releases of the zones
 @given(
     zone=st.sampled_from(
         ["Africa/Casablanca", "America/Asuncion", "Asia/Tehran", "Australia/Lord_Howe", "Africa/Cairo"]

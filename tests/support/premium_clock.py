@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
-from zoneinfo import ZoneInfo
+
+from assets.local_time import zone_info
 
 DAY = timedelta(days=1)
 
@@ -12,7 +13,7 @@ DAY = timedelta(days=1)
 @cache
 def start(day: date, zone: str) -> datetime:
     """Rule 2 by looking at every quarter of an hour (offsets of our zones are whole quarters)."""
-    tz = ZoneInfo(zone)
+    tz = zone_info(zone)
     instant = datetime.combine(day, time(), tzinfo=UTC) - timedelta(hours=30)
     while instant.astimezone(tz).date() < day:
         instant += timedelta(minutes=15)

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from datetime import datetime, timedelta
-from zoneinfo import ZoneInfo
 
+from assets.local_time import zone_info
 from tests.support.premium import US, Row
 from tests.support.premium_clock import DAY, add_months, day_of, start
 from tests.support.premium_oracle_money import Money
@@ -48,7 +48,7 @@ class Oracle(Money):
     def periods(self, f: Row, anchor: datetime, u: Row) -> list[tuple[datetime, datetime | None]]:
         """Rule 17, from the user's beginning (or 35 days back) to the period that holds as_of."""
         zone = u["time_zone"]
-        a = anchor.astimezone(ZoneInfo(zone)).date()
+        a = anchor.astimezone(zone_info(zone)).date()
         if f["reset"] == "never":
             return [(start(a, zone), None)]
         if f["reset"] == "month_calendar":
