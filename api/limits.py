@@ -139,15 +139,14 @@ class Limits:
         return self._redis is not None
 
     def admit_here(self, principal: Principal) -> Verdict:
-        """Judge a request by this process's own count. Services have a rate of their own, everybody else a user's."""
-        rate = self._service if principal.role == "service" else self._user
-        return self._cells.admit(principal.key, rate, time.monotonic_ns())
+        """Judge a request by this process's own count."""
+        return self._cells.admit(principal.key, self._rate_of(principal), time.monotonic_ns())
 
     async def admit(self, principal: Principal) -> Verdict:
         """Judge a request."""
         if self._redis is None or time.monotonic() < self._paused_until:
             return self.admit_here(principal)
-        rate = self._service if principal.role == "service" else self._user
+        rate = self._rate_of(principal)
         step = max(rate.step // 1000, 1)
         try:
             admitted, spare, full = await self._script(
@@ -165,6 +164,10 @@ class Limits:
         """Close the connections to Redis."""
         if self._redis is not None:
             await self._redis.aclose()
+
+    def _rate_of(self, principal: Principal) -> Rate:
+        """Services have a rate of their own, everybody else a user's."""
+        return self._service if principal.role == "service" else self._user
 
     def _pause(self, error: Exception) -> None:
         """Leave Redis alone for a moment: a request must not wait for a server that is down."""

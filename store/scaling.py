@@ -22,7 +22,7 @@ from store.files import staged_folder
 from store.generator.draws import mix
 from store.models import TABLES
 from store.world_rows import BATCH_ROWS, WorldError
-from store.worlds import DESCRIPTION, World, read_world
+from store.worlds import DESCRIPTION, World, read_world, require_free
 
 CATALOG = frozenset({"plans", "plan_prices", "plan_features", "meters"})
 """Tables that are the same for any number of users: written once."""
@@ -66,9 +66,7 @@ def scale_world(
         FileExistsError: ``directory`` is not empty (``replace``: unless it holds a world).
     """
     described = read_world(world)
-    is_world = (directory / DESCRIPTION).is_file()
-    if directory.exists() and any(directory.iterdir()) and not (replace and is_world):
-        raise FileExistsError(f"{directory} is not empty: name another folder" + (" or replace it" * is_world))
+    require_free(directory, replace=replace)
     copies = _copies(world, factor, seed)
     spans = _spans(world)
     rows: dict[str, int] = {}

@@ -87,6 +87,13 @@ def read_world(directory: Path) -> World:
     return World(**described.model_dump(), content_sha256=hashlib.sha256(canonical_json(content)).hexdigest())
 
 
+def require_free(directory: Path, *, replace: bool) -> None:
+    """Raise ``FileExistsError`` when ``directory`` holds anything, unless it is a world and ``replace``."""
+    is_world = (directory / DESCRIPTION).is_file()
+    if directory.exists() and any(directory.iterdir()) and not (replace and is_world):
+        raise FileExistsError(f"{directory} is not empty: name another folder" + (" or replace it" * is_world))
+
+
 def load_world(
     engine_or_url: sa.Engine | str, directory: Path, *, replace: bool = False, progress: Progress | None = None
 ) -> World:

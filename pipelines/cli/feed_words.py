@@ -117,9 +117,7 @@ class Teller:
         names = [self.name(i) for i in ids if i != self.viewer]
         if self.viewer in ids:
             names.insert(0, "You" if start else "you")
-        if others > 0:
-            names.append(_counted(others, "other"))
-        return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+        return listed(names, others)
 
     def _quoted(self, activity_id: int, wordless: str) -> str:
         said = _text(self.activities[activity_id]["body"]) if activity_id in self.activities else ""
@@ -129,6 +127,12 @@ class Teller:
 def feed_lines(items: pl.DataFrame, teller: Teller) -> list[str]:
     """Every item as a line, and why it is here on the next."""
     return [f"{teller.line(row)}\n    why: {teller.why(row)}" for row in items.iter_rows(named=True)]
+
+
+def listed(names: list[str], others: int) -> str:
+    """``Ann, Bob and 3 others``."""
+    people = [*names, _counted(others, "other")] if others > 0 else names
+    return people[0] if len(people) == 1 else f"{', '.join(people[:-1])} and {people[-1]}"
 
 
 def ago(now: datetime, then: datetime) -> str:

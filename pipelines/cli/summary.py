@@ -11,7 +11,7 @@ from datetime import datetime
 
 import polars as pl
 
-from pipelines.cli.feed_words import Teller, feed_lines
+from pipelines.cli.feed_words import Teller, feed_lines, listed
 from store.lake import Lake
 
 REASONS = {
@@ -61,10 +61,7 @@ class Reader:
 
     def names(self, user_ids: list[int], others: int = 0) -> str:
         """``Ann, Bob and 3 others``."""
-        people = [self.name(i) for i in user_ids]
-        if others:
-            people.append(f"{others} other{'s' if others > 1 else ''}")
-        return people[0] if len(people) == 1 else f"{', '.join(people[:-1])} and {people[-1]}"
+        return listed([self.name(i) for i in user_ids], others)
 
 
 def somebody(reader: Reader) -> int | None:

@@ -23,6 +23,7 @@ from sqlalchemy.types import TypeEngine
 from store.files import staged_folder
 from store.generator.columns import Column, array
 from store.models import TABLES
+from store.worlds import require_free
 
 CHUNK = 200_000
 """Rows rendered and written at a time."""
@@ -59,9 +60,7 @@ class WorldWriter:
         Raises ``FileExistsError`` when it holds anything, unless it is a world and ``replace``.
         """
         self.directory = directory
-        is_world = (directory / "world.json").is_file()
-        if directory.exists() and any(directory.iterdir()) and not (replace and is_world):
-            raise FileExistsError(f"{directory} is not empty: name another folder" + (" or replace it" * is_world))
+        require_free(directory, replace=replace)
         self.rows: dict[str, int] = dict.fromkeys(TABLES, 0)
         self._stack = ExitStack()
         self._staging = directory
