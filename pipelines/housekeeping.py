@@ -20,6 +20,8 @@ from store.erasure import (
     erased_people,
     forget_generations,
     forget_products,
+    forgotten_people,
+    record_forgotten,
     remember,
 )
 from store.home import read_home
@@ -51,7 +53,8 @@ def keep_house(settings: Settings, instance: dg.DagsterInstance | None = None) -
     """Remove what retention does not keep, and every trace of people whose erasure is due.
 
     An erasure is due ``RETENTION__ERASURE_DAYS`` after it was requested; until then old files age out by
-    themselves. Only for the holder of the home's run lock. Who asked after the newest products were computed
+    themselves; once they are gone nothing new holds them, for snapshots are taken without them. Only for the holder of
+    the home's run lock. Who asked after the newest products were computed
     waits for the next ones: those that the digests go on from must be free of them before the older ones go.
     """
     lake, now = Lake(settings.home), now_of(settings)
@@ -59,10 +62,13 @@ def keep_house(settings: Settings, instance: dg.DagsterInstance | None = None) -
     newest = lake.newest_accepted(DIGESTS)
     computed = now if newest is None else min(table.manifest.as_of for table in newest.values())
     until = min(now - timedelta(settings.retention.erasure_days), computed)
-    due = sorted(user for user, at in requests(lake).items() if at <= until)
+    gone = forgotten_people(lake.home)
+    due = sorted(user for user, at in requests(lake).items() if at <= until and user not in gone)
     if due:
-        done.erased = due
-        done.removed += remove_traces(lake, due)
+        removed, live = remove_traces(lake, due)
+        done.erased, done.removed = due, done.removed + removed
+        if live is None:
+            record_forgotten(lake.home, due, now)
     if instance is not None:
         done.runs = _forget_runs(instance, settings.retention.run_days)
     return done
@@ -78,16 +84,17 @@ def requests(lake: Lake) -> dict[int, datetime]:
     return {**people, **dict(rows.drop_nulls().iter_rows())}
 
 
-def remove_traces(lake: Lake, people: list[int]) -> list[str]:
-    """Rewrite snapshots and rejects, remove products and generations that hold ``people``; what was touched.
+def remove_traces(lake: Lake, people: list[int]) -> tuple[list[str], str | None]:
+    """Rewrite snapshots and rejects, remove products and generations that hold ``people``.
 
-    A live generation that holds them stays until the next one is published.
+    Returns what was touched, and the live generation if it holds them: that one stays until the next one is
+    published.
     """
     touched = [f"snapshots/{i}" for i in erase_from_snapshots(lake, people)]
     erase_from_rejects(lake, people)
     touched += [f"products/{i}" for i in forget_products(lake, people)]
-    removed, _ = forget_generations(lake.home, people)
-    return touched + [f"generations/{i}" for i in removed]
+    removed, live = forget_generations(lake.home, people)
+    return touched + [f"generations/{i}" for i in removed], live
 
 
 def begin_erasure(settings: Settings, user_id: int) -> list[str]:

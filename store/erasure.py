@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -28,23 +28,41 @@ from store.serving.follower import FOLDER, list_ids, read_current, read_standing
 from store.traces import generation_holds
 
 RECORD = "erased.json"
+FORGOTTEN = "forgotten.json"
 BATCH_ROWS = 131_072
 
 
 def erased_people(home: Path) -> dict[int, datetime]:
     """The home's erasure set: user id to when they were added."""
-    path = home / "lake" / RECORD
+    return _recorded(home, RECORD)
+
+
+def remember(home: Path, user_id: int, at: datetime) -> None:
+    """Add a person to the erasure set; whoever is in it stays in it."""
+    _record(home, RECORD, [user_id], at)
+
+
+def forgotten_people(home: Path) -> dict[int, datetime]:
+    """Whose traces have all been removed, and when; nothing that holds them is made after it."""
+    return _recorded(home, FORGOTTEN)
+
+
+def record_forgotten(home: Path, people: Iterable[int], at: datetime) -> None:
+    """Remember that every trace of ``people`` is gone, so that nobody looks for them again after each run."""
+    _record(home, FORGOTTEN, people, at)
+
+
+def _recorded(home: Path, name: str) -> dict[int, datetime]:
+    path = home / "lake" / name
     if not path.is_file():
         return {}
     return {int(user): datetime.fromisoformat(at) for user, at in json.loads(path.read_bytes()).items()}
 
 
-def remember(home: Path, user_id: int, at: datetime) -> None:
-    """Add a person to the erasure set; whoever is in it stays in it."""
-    people = erased_people(home)
-    people.setdefault(user_id, at)
-    content = {str(user): when.astimezone(UTC).isoformat() for user, when in sorted(people.items())}
-    write_bytes_atomically(home / "lake" / RECORD, canonical_json(content) + b"\n")
+def _record(home: Path, name: str, people: Iterable[int], at: datetime) -> None:
+    recorded = dict.fromkeys(people, at) | _recorded(home, name)
+    content = {str(user): when.astimezone(UTC).isoformat() for user, when in sorted(recorded.items())}
+    write_bytes_atomically(home / "lake" / name, canonical_json(content) + b"\n")
 
 
 def erasure_input(people: Iterable[int]) -> InputEntry:
@@ -60,6 +78,18 @@ def erase_from_snapshots(lake: Lake, people: Iterable[int]) -> list[str]:
     """
     ids = pl.Series(sorted(people), dtype=pl.Int64)
     return [i for i in lake.snapshot_ids() if _rewrite_snapshot(lake, lake.snapshot(i), ids)]
+
+
+def erase_from_files(files: Mapping[Path, str], people: Iterable[int]) -> dict[Path, int]:
+    """Rewrite Parquet files (path to source table) that hold ``people``, in place; the rows kept of each rewritten."""
+    ids = pl.Series(sorted(people), dtype=pl.Int64)
+    kept = {}
+    for path, table in files.items():
+        if _is_touched([path], table, ids):
+            target = path.with_suffix(".kept")
+            kept[path] = _rewrite_file(path, target, table, ids)
+            target.replace(path)
+    return kept
 
 
 def erase_from_rejects(lake: Lake, people: Iterable[int]) -> int:
@@ -152,7 +182,8 @@ def product_holds(folder: Path, table: str, ids: pl.Series) -> bool:
 
 def _rewrite_snapshot(lake: Lake, manifest: Manifest, ids: pl.Series) -> bool:
     folder = lake.snapshots_dir / manifest.id
-    touched = [table for table in manifest.tables if _is_touched(folder, manifest, table, ids)]
+    paths = {table: [folder / file.path for file in entry.files] for table, entry in manifest.tables.items()}
+    touched = [table for table in manifest.tables if _is_touched(paths[table], table, ids)]
     if not touched:
         return False
     erased = 0
@@ -183,8 +214,7 @@ def _rewrite_snapshot(lake: Lake, manifest: Manifest, ids: pl.Series) -> bool:
     return True
 
 
-def _is_touched(folder: Path, manifest: Manifest, table: str, ids: pl.Series) -> bool:
-    files = [folder / file.path for file in manifest.tables[table].files]
+def _is_touched(files: list[Path], table: str, ids: pl.Series) -> bool:
     frame = pl.scan_parquet(files, glob=False)
     expression = holds_a_person(dict(frame.collect_schema()), table, ids)
     if expression is None or table == "erasure_requests":

@@ -9,17 +9,20 @@ from __future__ import annotations
 import logging
 import shutil
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import psycopg
 import pyarrow.parquet as pq
 import sqlalchemy as sa
 
 from store.catalog import Catalog, Difference, SchemaDrift, check_catalog
 from store.columns import relation, table_schema_hash
+from store.erasure import erase_from_files, erased_people
 from store.failpoints import hit
 from store.files import staged_folder
 from store.lake import Lake
@@ -31,6 +34,7 @@ from store.source import libpq_url
 from store.worlds import World, world_of
 
 CODE_VERSION = "3"
+ERASURE_REQUESTS = "erasure_requests"
 log = logging.getLogger("flowforge.snapshot")
 LOCK_PAUSE_SECONDS = 0.05
 SPARE_BYTES = 64 << 20
@@ -63,6 +67,7 @@ def take_snapshot(
     settings: SnapshotSettings,
     world: World | None = None,
     progress: Progress | None = None,
+    forget_after: timedelta | None = None,
 ) -> Manifest:
     """Copy every table (without private columns) at one instant into ``lake/snapshots/<snapshot_id>``.
 
@@ -75,6 +80,7 @@ def take_snapshot(
         settings: workers, lock timeout, deadline.
         world: the world the database holds; asked of the database when not given.
         progress: called with a table and its rows so far, from the readers' threads.
+        forget_after: whoever asked to be erased longer ago, or is in the home's erasure set, never enters the lake.
 
     Raises:
         SchemaDrift: before the first byte, naming table, column, expected and found.
@@ -85,13 +91,20 @@ def take_snapshot(
         world = world or world_of(url)
         if world is not None and (standing := _standing(lake, world)) is not None:
             return standing
-        return _take(libpq_url(url), lake, settings, world, progress)
+        return _take(libpq_url(url), lake, settings, world, progress, forget_after)
     except (psycopg.Error, sa.exc.DBAPIError) as error:
         said = error.orig if isinstance(error, sa.exc.DBAPIError) else error
         raise SnapshotError(f"the source failed: {str(said).strip()}") from error
 
 
-def _take(url: str, lake: Lake, settings: SnapshotSettings, world: World | None, progress: Progress | None) -> Manifest:
+def _take(
+    url: str,
+    lake: Lake,
+    settings: SnapshotSettings,
+    world: World | None,
+    progress: Progress | None,
+    forget_after: timedelta | None,
+) -> Manifest:
     deadline = time.monotonic() + settings.deadline_seconds
     with (
         psycopg.connect(url, autocommit=True) as coordinator,
@@ -112,6 +125,10 @@ def _take(url: str, lake: Lake, settings: SnapshotSettings, world: World | None,
             rows = readers.read(exported.name, parts, staging)
             hit("snapshots.read")
             coordinator.execute("COMMIT")
+            read = sum(rows.values())
+            if forget_after is not None:
+                rows |= _forget(staging, rows, lake, as_of - forget_after)
+            kept = sum(rows.values())
             manifest = Manifest.model_validate(
                 {
                     "kind": "snapshot",
@@ -120,7 +137,7 @@ def _take(url: str, lake: Lake, settings: SnapshotSettings, world: World | None,
                     "code_version": CODE_VERSION,
                     "config_hash": settings.config_hash(),
                     "tables": _table_entries(staging, rows),
-                    "counts": Counts(in_=sum(rows.values()), out=sum(rows.values())),
+                    "counts": Counts(in_=read, out=kept, filtered={"erased": read - kept} if read > kept else {}),
                     "mode": "full",
                     "base": None,
                     "exported_at": exported.at.isoformat(),
@@ -137,6 +154,16 @@ def _take(url: str, lake: Lake, settings: SnapshotSettings, world: World | None,
             hit("snapshots.written")
     hit("snapshots.renamed")
     return manifest
+
+
+def _forget(staging: Path, rows: Mapping[Part, int], lake: Lake, until: datetime) -> dict[Part, int]:
+    """Take out of the staged files whoever asked for erasure until then; the rows kept of each part rewritten."""
+    parts = {staging / part.path: part for part in rows}
+    asked = [path for path, part in parts.items() if part.table.name == ERASURE_REQUESTS]
+    due = pl.scan_parquet(asked, glob=False).filter(pl.col("requested_at") <= until).select("user_id").collect()
+    people = {*due["user_id"], *erased_people(lake.home)}
+    kept = erase_from_files({path: part.table.name for path, part in parts.items()}, people) if people else {}
+    return {parts[path]: count for path, count in kept.items()}
 
 
 def _standing(lake: Lake, world: World) -> Manifest | None:

@@ -9,11 +9,11 @@ searched. Does not belong here: removing anything
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 
@@ -30,10 +30,19 @@ LETTERS = frozenset({"html", "text"})
 """Columns of rendered digests, which quote the reader's own words."""
 QUOTED = r"(?s:<blockquote[^>]*>.*?</blockquote>)|(?m:^  (?:“|„)[^\n]*(?:”|“)$)"
 """Those words, in the mail and in its plain text (the templates of the digests)."""
+NAMING = (
+    r'"(?:user|viewer|candidate|actor|lead_actor|owner|object_owner)_id":"ID"',
+    r'"(?:sample_actor_ids|mutual_sample_ids)":\[[^\]]*"ID"',
+    r'"object_type":"user","object_id":"ID"|"object_id":"ID","object_type":"user"',
+)
+"""Where payloads name a person; ``ID`` stands for the id."""
+PACKED = frozenset({"html", "page"})
 KEPT = frozenset({"erasure_requests", "staged_erasure_requests"})
 LEAST_NAME = 3
 _CHUNK = 4 << 20
 _QUOTED_BYTES = re.compile(QUOTED.encode())
+_ANYBODY = re.compile("|".join(NAMING).replace("ID", "[0-9]+").encode())
+_ID = re.compile(rb'"([0-9]+)"')
 
 
 @dataclass(frozen=True)
@@ -81,8 +90,9 @@ def traces(home: Path, person: Person) -> list[Trace]:
 
 
 def generation_holds(folder: Path, people: Iterable[int]) -> bool:
-    """Whether a generation holds one of ``people``."""
-    return any(_in_generation(folder, Person(user)) for user in people)
+    """Whether a generation holds the id of one of ``people``: one reading, however many they are."""
+    ids = frozenset(people)
+    return bool(ids) and any(_names_one(path.stem, table, ids) for path, table in _datasets(folder))
 
 
 def _in_parquet(path: Path, person: Person) -> list[str]:
@@ -126,17 +136,18 @@ def _texts(frame: pl.LazyFrame, schema: dict[str, pl.DataType], pattern: str) ->
     return found
 
 
-def _in_generation(folder: Path, person: Person) -> list[tuple[str, str]]:
-    found = []
+def _datasets(folder: Path) -> Iterator[tuple[Path, pa.Table]]:
     for path in sorted(folder.glob("*.arrow")):
         try:
             with pa.memory_map(str(path)) as file:
-                table = pa.ipc.open_file(file).read_all()
-                if what := _in_dataset(path.stem, table, person):
-                    found.append((path.stem, what))
+                yield path, pa.ipc.open_file(file).read_all()
         except (pa.ArrowException, OSError) as error:
             raise CorruptGeneration(f"{path}: cannot be read: {error}") from error
-    return found
+
+
+def _in_generation(folder: Path, person: Person) -> list[tuple[str, str]]:
+    found = [(path.stem, _in_dataset(path.stem, table, person)) for path, table in _datasets(folder)]
+    return [(name, what) for name, what in found if what]
 
 
 def _in_dataset(name: str, table: pa.Table, person: Person) -> str | None:
@@ -146,28 +157,33 @@ def _in_dataset(name: str, table: pa.Table, person: Person) -> str | None:
     if "owner" in names and person.user_id in table["owner"].to_numpy():
         return "has a document of their own"
     pattern = _json_pattern(person)
-    for column in ("fragments", "body", "html", "page"):
-        if column in names and _any_match(table[column], pattern, is_packed=column in ("html", "page")):
+    for column, texts in _payloads(table):
+        if any(pattern.search(_QUOTED_BYTES.sub(b"", text)) for text in texts):
             return f"{column}: holds the id, a name or address"
     return None
 
 
+def _names_one(name: str, table: pa.Table, ids: frozenset[int]) -> bool:
+    owners = [*(("key",) if name in OWN_KEYS else ()), *(("owner",) if "owner" in table.column_names else ())]
+    if any(np.isin(table[column].to_numpy(), list(ids)).any() for column in owners):
+        return True
+    named = (found for _, texts in _payloads(table) for text in texts for found in _ANYBODY.findall(text))
+    return any(int(user) in ids for found in named for user in _ID.findall(found))
+
+
+def _payloads(table: pa.Table) -> Iterator[tuple[str, Iterator[bytes]]]:
+    """Every payload column and its texts, unpacked."""
+    for column in ("fragments", "body", "html", "page"):
+        if column in table.column_names:
+            values = (value for value in table[column].to_pylist() if value)
+            yield column, (decompressed(value) for value in values) if column in PACKED else values
+
+
 def _json_pattern(person: Person) -> re.Pattern[bytes]:
-    user = str(person.user_id)
-    parts = [
-        rf'"(?:user|viewer|candidate|actor|lead_actor|owner|object_owner)_id":"{user}"',
-        rf'"(?:sample_actor_ids|mutual_sample_ids)":\[[^\]]*"{user}"',
-        rf'"object_type":"user","object_id":"{user}"|"object_id":"{user}","object_type":"user"',
-    ]
+    parts = [pattern.replace("ID", str(person.user_id)) for pattern in NAMING]
     if person.pattern:
         parts.append(person.pattern)
     return re.compile("|".join(parts).encode())
-
-
-def _any_match(column: pa.ChunkedArray[Any], pattern: re.Pattern[bytes], *, is_packed: bool) -> bool:
-    values: Sequence[Any] = column.to_pylist()
-    texts = (decompressed(value) if is_packed else value for value in values if value)
-    return any(pattern.search(_QUOTED_BYTES.sub(b"", text)) for text in texts)
 
 
 def _in_bytes(path: Path, person: Person) -> bool:

@@ -5,7 +5,7 @@ of the world's ``as_of``) and says which snapshot stands in.
 """
 
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import dagster as dg
@@ -45,7 +45,8 @@ def snapshot_assets(
         record = read_home(settings.home)
         now = record.as_of if record else datetime.now(UTC)
         _refuse_another_hour(context.partition_key, key_of(now), lake)
-        manifest = take_snapshot(source_url(settings, "reader"), lake, settings.snapshot)
+        due = timedelta(days=settings.retention.erasure_days)
+        manifest = take_snapshot(source_url(settings, "reader"), lake, settings.snapshot, forget_after=due)
         hit("snapshots.taken")
         if (belongs_to := key_of(manifest.as_of)) != context.partition_key:
             raise dg.Failure(

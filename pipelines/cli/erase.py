@@ -50,7 +50,7 @@ def _erase(settings: Settings, user: int) -> None:
                 fail(f"user {user} is in the erasure set, but computing without them failed: {done.error}")
             out.print(f"✓ computed and published without them: {done.generation}")
         with only_run(settings.home):
-            removed = remove_traces(lake, [user])
+            removed, _ = remove_traces(lake, [user])
     except RunRefused as error:
         fail(str(error))
     out.print(f"✓ {len(removed)} older product(s) and generation(s) removed")

@@ -5,8 +5,10 @@ A whole home: its own server, a loaded world, a run, the command, another run. T
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -14,15 +16,18 @@ import pytest
 from click.testing import CliRunner, Result
 
 from pipelines.cli import build_group
-from store.erasure import erased_people
+from pipelines.housekeeping import keep_house
+from store.erasure import erased_people, forgotten_people
 from store.generator import generate_world
 from store.lake import Lake
 from store.serving import Generation
 from store.settings import Settings
 from store.source import embedded_server
+from store.traces import generation_holds
 from tests.support.flowforge import live, make_world_home
 
 pytestmark = pytest.mark.slow
+DUE = 7
 
 
 def command(*arguments: str) -> Result:
@@ -39,7 +44,7 @@ def succeeds(*arguments: str) -> str:
 
 @pytest.fixture
 def world(tmp_path: Path) -> Path:
-    """60 people, one of whom is written about by another."""
+    """60 people, one of whom is written about by another, and one whose erasure is due."""
     folder = tmp_path / "world"
     generate_world(folder, users=60, seed=3)
     gone = busiest(folder)
@@ -50,6 +55,10 @@ def world(tmp_path: Path) -> Path:
     first = posts.filter((pl.col("verb") == "post") & ~mine.fill_null(value=False))["id"].min()
     about = pl.lit(f'{{"text": "Dear {name}"}}')
     posts.with_columns(body=pl.when(pl.col("id") == first).then(about).otherwise("body")).write_parquet(path)
+    as_of = datetime.fromisoformat(json.loads((folder / "world.json").read_text())["as_of"])
+    asked = pl.read_parquet(folder / "erasure_requests.parquet").clear()
+    due = pl.DataFrame({"user_id": [DUE], "requested_at": [as_of - timedelta(days=31)]}, schema=asked.schema)
+    due.write_parquet(folder / "erasure_requests.parquet")
     return folder
 
 
@@ -102,3 +111,16 @@ def test_an_erased_person_is_nowhere_and_stays_nowhere(home: Path, world: Path) 
 
     succeeds("run")
     succeeds("erase", str(gone), "--verify")
+
+
+def test_who_is_due_is_forgotten_once_and_the_next_run_finds_everything_standing(home: Path, world: Path) -> None:
+    assert busiest(world) != DUE
+    succeeds("run")
+    first = live(home)
+    assert set(forgotten_people(home)) == {DUE}
+    succeeds("erase", str(DUE), "--verify")
+    assert not generation_holds(home / "generations" / str(first), {DUE})
+    assert generation_holds(home / "generations" / str(first), {DUE, busiest(world)})
+    assert keep_house(Settings(home=home)).erased == []
+    succeeds("run")
+    assert live(home) == first

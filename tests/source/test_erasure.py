@@ -67,6 +67,34 @@ def test_a_snapshot_is_rewritten_without_them_and_other_peoples_texts_stay(snaps
     assert erase_from_snapshots(lake, [2]) == [], "done is done"
 
 
+def test_whoever_is_due_never_enters_a_snapshot_and_a_later_request_does(tmp_path: Path, fresh_database: str) -> None:
+    posts = [post(10, 1, "with Anna Gone", mentioned_user_ids=[2, 3]), post(11, 2, "mine")]
+    asked = [
+        {"user_id": 2, "requested_at": AS_OF - timedelta(30)},
+        {"user_id": 3, "requested_at": AS_OF - timedelta(29)},
+    ]
+    load_world(
+        fresh_database,
+        write_world(
+            tmp_path / "w",
+            users=[user(1), user(2, display_name="Anna Gone"), user(3), user(4)],
+            friendships=[friendship(1, 2), friendship(1, 3), friendship(1, 4)],
+            activities=posts,
+            erasure_requests=asked,
+        ),
+    )
+    lake = Lake(tmp_path / "home")
+    remember(lake.home, 4, AS_OF)
+    taken = take_snapshot(fresh_database, lake, SnapshotSettings(), forget_after=timedelta(30))
+    verify_files(lake.snapshots_dir / taken.id, taken.tables.values())
+    assert lake.scan_snapshot(taken, "users").collect()["id"].to_list() == [1, 3]
+    assert lake.scan_snapshot(taken, "friendships").collect()["user_b_id"].to_list() == [3]
+    assert lake.scan_snapshot(taken, "activities").collect()["mentioned_user_ids"].to_list() == [[3]]
+    assert taken.counts.filtered == {"erased": taken.counts.in_ - taken.counts.out} == {"erased": 5}
+    assert traces(lake.home, GONE) == []
+    assert erase_from_snapshots(lake, [2, 4]) == []
+
+
 def test_an_erasure_after_the_snapshot_reaches_what_is_staged_from_it(snapshot: tuple[Lake, Manifest]) -> None:
     lake, manifest = snapshot
     before = stage(lake, manifest, QualitySettings())
