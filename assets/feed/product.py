@@ -7,7 +7,7 @@ function in the sibling modules; the asset definitions are in ``defs``.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -43,7 +43,7 @@ INPUTS: Mapping[str, tuple[str, ...]] = {
 }  # fmt: skip
 """The staged tables, and the columns of them that are read."""
 FEED_ITEMS, FEED_TOMBSTONES = FEED
-PAIRS_AT_ONCE = 2_000_000
+PAIRS_AT_ONCE = 1_000_000
 """(viewer, activity) pairs looked at together, by all threads; bounds memory, changes nothing else."""
 MAX_THREADS = 8
 
@@ -78,10 +78,11 @@ class Stage:
 
 def compute(inputs: Inputs[FeedSettings]) -> Result:
     """Both modes of every viewer's feed, and the tombstones against the previous generation."""
-    frames = {name: inputs.frames[name].select(columns).collect() for name, columns in INPUTS.items()}
+    read = pl.collect_all([inputs.frames[name].select(columns) for name, columns in INPUTS.items()])
+    frames = dict(zip(INPUTS, read, strict=True))
     viewer_ids, viewers_count = people.viewers_of_feeds(frames["staged_users"], inputs.as_of)
     stage, counts = prepare(frames, inputs.config, inputs.as_of)
-    del frames
+    del read, frames
     items, tally = _feeds(numbers(stage.scene.relations.people.number(viewer_ids)), stage)
     buried, buried_count = _tombstones(inputs, items, viewer_ids, stage)
     return Result(
@@ -95,19 +96,30 @@ def prepare(
     frames: Mapping[str, pl.DataFrame], config: FeedSettings, as_of: datetime
 ) -> tuple[Stage, tuple[StageCount, ...]]:
     """What is the same for all viewers, with the counts of the stages that make it."""
+    with ThreadPoolExecutor(1, thread_name_prefix="feed") as beside:
+        return _prepared(frames, config, as_of, beside)
+
+
+def _prepared(
+    frames: Mapping[str, pl.DataFrame], config: FeedSettings, as_of: datetime, beside: Executor
+) -> tuple[Stage, tuple[StageCount, ...]]:
     known = people.number_people(frames)
     relations = people.relate(frames, known, as_of)
     active = people.active_users(frames["staged_users"], as_of)
     there, there_count = window.present(frames["staged_activities"], as_of)
+    engagement = beside.submit(scoring.engagement, there, active["id"])
     resolved = window.resolve(there)
+    affinity = beside.submit(scoring.affinity, resolved, known, as_of)
     ground, ground_counts = window.lay_ground(
         resolved, active["id"], known, relations.private_groups, as_of, config.window_days
     )
+    ranked_deck = beside.submit(cards.ranked_deck, ground, known.ids)
+    chronological_deck = cards.chronological_deck(ground)
     scene = set_scene(ground, relations, config.reply_rule)
     is_plain = trim.plain_acts(scene)
     ranked, chronological = (
         Mode(deck, trim.needed(deck, scene, is_plain, config.max_per_actor))
-        for deck in (cards.ranked_deck(ground, known.ids), cards.chronological_deck(ground))
+        for deck in (ranked_deck.result(), chronological_deck)
     )
     near = ranked.is_needed | chronological.is_needed
     public = fill.public_profiles(active, known)
@@ -120,8 +132,8 @@ def prepare(
         points=scoring.points(
             ranked.deck,
             ground,
-            scoring.engagement(there, active["id"]),
-            scoring.affinity(resolved, known, as_of),
+            engagement.result(),
+            affinity.result(),
             config.half_life_hours,
         ),
         words=Words(
