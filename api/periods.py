@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from api.problems import invalid_parameter
+from store.zones import known_zone, zone_info
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +26,7 @@ class Period:
 
 def local_day(instant: datetime, time_zone: str) -> date:
     """The local date of ``instant`` in an IANA zone; UTC when the zone is unknown."""
-    try:
-        return instant.astimezone(ZoneInfo(time_zone)).date()
-    except (ZoneInfoNotFoundError, ValueError):
-        return instant.date()
+    return instant.astimezone(zone_info(known_zone(time_zone))).date()
 
 
 def period(start: date | None, end: date | None, today: date, default_days: int, max_days: int) -> Period:

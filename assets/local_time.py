@@ -1,45 +1,21 @@
 """Local time (04.1): the only place where a wall clock becomes an instant, or an instant a wall clock.
 
 One rule, that of RFC 5545: in a gap the offset before the gap, in an overlap the first of the two;
-a local date that a zone skipped does not exist. The rules come from the ``tzdata`` package, never
-from the machine, and are joined by the engines as a table. No schedule, no window lives here.
+a local date that a zone skipped does not exist. The zones are those of ``store.zones``, joined by the
+engines as a table. No schedule, no window lives here.
 """
 
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
-from importlib.resources import files
-from zoneinfo import ZoneInfo
 
 import polars as pl
-import tzdata  # type: ignore[import-untyped]
 
-TZDATA_VERSION: str = tzdata.IANA_VERSION
-"""The IANA release the zones come from, e.g. ``2026f``."""
-FALLBACK_ZONE = "UTC"
+from store.zones import zone_info
+
 _EVENING = time(23, 59, 59, 999999)
 _DAY_MARKS = (time(0), time(6), time(12), time(18), _EVENING)
-
-
-@cache
-def zone_names() -> frozenset[str]:
-    """The names tzdata knows, in their exact case."""
-    return frozenset((files("tzdata") / "zones").read_text(encoding="utf-8").split())
-
-
-def known_zone(name: str) -> str:
-    """``name`` if tzdata has it under exactly this name, else UTC."""
-    return name if name in zone_names() else FALLBACK_ZONE
-
-
-@cache
-def zone_info(name: str) -> ZoneInfo:
-    """The zone of the tzdata package; raises ``KeyError`` for a name it does not have."""
-    if name not in zone_names():
-        raise KeyError(name)
-    with files("tzdata").joinpath("zoneinfo", *name.split("/")).open("rb") as source:
-        return ZoneInfo.from_file(source, key=name)
 
 
 def nominal_instant(zone: str, day: date, at: time) -> datetime:

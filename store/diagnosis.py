@@ -10,7 +10,6 @@ import importlib.metadata
 import os
 import shutil
 import sys
-import zoneinfo
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,6 +21,7 @@ from store.catalog import SchemaDrift, check_catalog
 from store.models import SCHEMA, TABLES
 from store.settings import Settings
 from store.source import libpq_url
+from store.zones import TZDATA_VERSION, zone_names
 
 LEAST_SERVER = 150000
 LEAST_PYTHON = (3, 11)
@@ -126,12 +126,10 @@ def _schema(connection: psycopg.Connection[Any]) -> Finding:
 
 
 def _zones() -> Finding:
-    try:
-        for name in ZONES:
-            zoneinfo.ZoneInfo(name)
-    except zoneinfo.ZoneInfoNotFoundError as error:
-        return Finding("time zones", "failed", str(error), "install the package tzdata")
-    return Finding("time zones", "ok", f"tzdata {_version('tzdata') or 'of the system'}")
+    missing = sorted(set(ZONES) - zone_names())
+    if missing:
+        return Finding("time zones", "failed", f"tzdata does not know {missing[0]}", "install the package tzdata anew")
+    return Finding("time zones", "ok", f"tzdata {TZDATA_VERSION}")
 
 
 def _names(connection: psycopg.Connection[Any], condition: str) -> list[str]:

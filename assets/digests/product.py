@@ -18,10 +18,10 @@ from assets.digests.status import REASONS, may_need_items
 from assets.digests.streams import Streams, present_users, streams
 from assets.digests.windows import with_deliver_after
 from assets.frame import Inputs, Product, Result, StageCount
-from assets.local_time import TZDATA_VERSION
 from quality.contract import Contract
 from quality.digests import DIGESTS
 from store.settings import DigestsSettings
+from store.zones import TZDATA_VERSION
 
 CONTRACTS: dict[str, Contract] = {contract.name: contract for contract in DIGESTS}
 CROSSINGS = "usage_threshold_crossings"

@@ -12,7 +12,7 @@ from datetime import datetime
 import polars as pl
 
 from assets.frame import StageCount
-from assets.local_time import known_zone
+from store.zones import known_zone
 
 STREAM = ["user_id", "kind", "channel"]
 KINDS = ("daily", "weekdays", "weekly")

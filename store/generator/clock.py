@@ -1,21 +1,20 @@
 """The world's instants: int64 microseconds since 1970 UTC, and people's wall clocks around them.
 
-Zone offsets come from stdlib ``zoneinfo``, looked up once a week of the world's span; a row near a
-change of clocks may be an hour off its owner's habit, which nobody can see in a habit. The exact
-local time of digests and billing is computed elsewhere, by the platform; nothing here is shared
-with it.
+Zone offsets are looked up once a week of the world's span; a row near a change of clocks may be an
+hour off its owner's habit, which nobody can see in a habit. The exact local time of digests and billing
+is computed elsewhere, by the platform.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from zoneinfo import ZoneInfo
 
 import numpy as np
 import numpy.typing as npt
 
 from store.generator.draws import Floats, Ints, pick
+from store.zones import zone_info
 
 SECOND = 1_000_000
 MINUTE = 60 * SECOND
@@ -99,7 +98,7 @@ def make_clock(zones: list[str], start: int, as_of: int) -> Clock:
     instants = [datetime.fromtimestamp(int(week) // SECOND, UTC) for week in weeks]
     table = np.empty((max(1, len(zones)), len(instants)), np.int64)
     for row, name in enumerate(zones):
-        zone = ZoneInfo(name)
+        zone = zone_info(name)
         for column, instant in enumerate(instants):
             offset = instant.astimezone(zone).utcoffset()
             table[row, column] = int(offset.total_seconds()) * SECOND if offset else 0

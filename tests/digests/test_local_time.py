@@ -7,16 +7,8 @@ from datetime import UTC, date, datetime, time, timedelta
 import polars as pl
 import pytest
 
-from assets.local_time import (
-    TZDATA_VERSION,
-    date_exists,
-    known_zone,
-    local_instant,
-    local_instants,
-    nominal_instant,
-    wall_clock,
-    zone_names,
-)
+from assets.local_time import date_exists, local_instant, local_instants, nominal_instant, wall_clock
+from store.zones import TZDATA_VERSION, known_zone, zone_names
 from tests.support.digests import at
 from tests.support.digests_oracle import exists, instant
 

@@ -8,7 +8,7 @@ from random import Random
 import polars as pl
 import pytest
 
-from assets.local_time import zone_names
+from store.zones import zone_names
 from tests.support.digests import Runs, World, at
 from tests.support.digests_oracle import FLOOR
 

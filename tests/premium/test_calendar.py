@@ -9,7 +9,6 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from assets.local_time import zone_info
 from assets.premium.calendar import (
     add_months,
     day_of,
@@ -20,6 +19,7 @@ from assets.premium.calendar import (
     with_local_day,
     zone_days,
 )
+from store.zones import zone_info
 from tests.support.premium import at
 
 EDGES = [

@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from typing import Any
 
-from assets.local_time import zone_info, zone_names
+from store.zones import zone_info, zone_names
 from tests.support.digests import Row, World
 
 H = timedelta(hours=1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
 
-from assets.local_time import zone_info
+from store.zones import zone_info
 
 DAY = timedelta(days=1)
 

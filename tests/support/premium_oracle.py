@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from datetime import datetime, timedelta
 
-from assets.local_time import zone_info
+from store.zones import zone_info
 from tests.support.premium import US, Row
 from tests.support.premium_clock import DAY, add_months, day_of, start
 from tests.support.premium_oracle_money import Money
