@@ -62,20 +62,21 @@ class Contract:
 
 @dataclass(frozen=True)
 class Failure:
-    """A broken rule: how many rows, and up to five of their keys."""
+    """A broken rule: how many rows and up to five of their keys; ``count`` is None for a truth of the whole table."""
 
     table: str
     rule: str
     column: str
-    count: int
+    count: int | None
     keys: tuple[Mapping[str, Any], ...] = field(default=())
 
     def __str__(self) -> str:
         """Table, column, rule, count and keys, as the message a person reads."""
+        said = f"{self.table}.{self.column}: {self.rule}"
+        if self.count is None:
+            return said
         sample = "; ".join(", ".join(f"{k}={v}" for k, v in key.items()) for key in self.keys)
-        return f"{self.table}.{self.column}: {self.rule} fails on {self.count} row(s)" + (
-            f" ({sample})" if sample else ""
-        )
+        return f"{said} fails on {self.count} row{'' if self.count == 1 else 's'}" + (f" ({sample})" if sample else "")
 
 
 def judge(contract: Contract, frame: pl.DataFrame) -> list[Failure]:

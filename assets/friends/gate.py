@@ -53,4 +53,4 @@ def friends_quality(tables: Mapping[str, pl.DataFrame]) -> Mapping[str, list[Fai
     """The verdict beyond the contracts: a run whose own figures fell too far is not accepted."""
     model = tables["friend_model"].sort("variant")
     fallen = json.loads(model["evaluation"][0] or "{}").get("losses", []) if model.height else []
-    return {"friend_model": [Failure("friend_model", loss, "evaluation", 1) for loss in fallen]}
+    return {"friend_model": [Failure("friend_model", loss, "evaluation", None) for loss in fallen]}

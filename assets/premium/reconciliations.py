@@ -32,7 +32,7 @@ def verdict(tables: Tables) -> Mapping[str, list[Failure]]:
     """The same as failures per table, for the product's blocking checks."""
     found: dict[str, list[Failure]] = {}
     for table, truth in TRUTHS:
-        found.setdefault(table, []).extend(Failure(table, line, "*", 1) for line in truth(tables))
+        found.setdefault(table, []).extend(Failure(table, line, "*", None) for line in truth(tables))
     return {table: failures for table, failures in found.items() if failures}
 
 

@@ -138,7 +138,7 @@ def test_too_many_bad_rows_fail_the_run_and_the_message_names_table_column_rule_
     with pytest.raises(BadSource) as error:
         stage(QualitySettings(), users=[user(i) for i in range(1, 10)], friendships=rows)
     message = str(error.value)
-    assert message.startswith("friendships.user_a_id: is ordered user_a_id < user_b_id (allowed: 5) fails on 7 row(s)")
+    assert message.startswith("friendships.user_a_id: is ordered user_a_id < user_b_id (allowed: 5) fails on 7 rows")
     assert "key=9,1" in message
 
 
