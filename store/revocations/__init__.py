@@ -9,11 +9,15 @@ from store.revocations.entries import (
     CURRENT,
     FOLDER,
     LEVELS,
+    OBJECT_TYPES,
     Entry,
     Kind,
     RevocationFile,
     RevocationsUnreadable,
+    columns_of,
     encoded,
+    instant_of,
+    micros,
     read_file,
 )
 from store.revocations.follower import Revocations, View
@@ -23,6 +27,7 @@ __all__ = [
     "CURRENT",
     "FOLDER",
     "LEVELS",
+    "OBJECT_TYPES",
     "Entry",
     "Held",
     "Item",
@@ -31,6 +36,9 @@ __all__ = [
     "Revocations",
     "RevocationsUnreadable",
     "View",
+    "columns_of",
     "encoded",
+    "instant_of",
+    "micros",
     "read_file",
 ]

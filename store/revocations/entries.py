@@ -24,6 +24,8 @@ FORMAT: Final = 1
 LEVELS: Final = ("only_me", "friends", "public")
 """Audiences, narrowest first: an entry's ``detail`` counts by place."""
 
+Columns = tuple[npt.NDArray[np.int64], ...]
+
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
@@ -87,7 +89,7 @@ class RevocationFile:
     source_read_at: datetime
     since: datetime
     content: str
-    columns: tuple[npt.NDArray[np.int64], ...]
+    columns: Columns
 
     @property
     def count(self) -> int:
@@ -105,10 +107,14 @@ def instant_of(value: int) -> datetime:
     return _EPOCH + value * _MICROSECOND
 
 
-def encoded(entries: Iterable[Entry], *, read_at: datetime, source_read_at: datetime, since: datetime) -> bytes:
-    """The file's bytes: an Arrow IPC file, entries in order, the header in the schema's metadata."""
+def columns_of(entries: Iterable[Entry]) -> Columns:
+    """Entries in order, as columns."""
     table = np.array(sorted(entries), dtype=np.int64).reshape(-1, len(Entry._fields))
-    columns = [np.ascontiguousarray(table[:, i]) for i in range(table.shape[1])]
+    return tuple(np.ascontiguousarray(table[:, i]) for i in range(table.shape[1]))
+
+
+def encoded(columns: Columns, *, read_at: datetime, source_read_at: datetime, since: datetime) -> bytes:
+    """The file's bytes: an Arrow IPC file, the header in the schema's metadata."""
     header: dict[bytes | str, bytes | str] = {
         "format": str(FORMAT),
         "read_at": read_at.isoformat(),
