@@ -44,7 +44,8 @@ LISTS: Final = _fields(
     guard_offsets=_OFFSETS,
 )
 """A list per user. ``fragments``: the items' JSON, each followed by a comma; ``fragment_offsets``: where each
-begins, and the end; ``fragment_keys``: one line per item; ``guards``: per item users, groups, objects."""
+begins, and the end; ``fragment_keys``: one line per item; ``guards``: per item users, groups, objects,
+circle."""
 
 DOCUMENTS: Final = _fields(key=pa.uint64(), etag=pa.uint64(), body=pa.large_binary())
 """One JSON document per key."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 import polars as pl
@@ -27,11 +27,18 @@ _ITEM: Final = (
     "reason",
     "is_unseen",
 )
+_ACTIVITY: Final = (
+    "id", "actor_id", "verb", "object_type", "object_id", "reply_to_user_id", "mentioned_user_ids", "group_id",
+    "audience", "object_audience", "created_at",
+)  # fmt: skip
+ReplyRule = Literal["friends", "all"]
 _BODIES: Final = ("post", "comment")
 """Object types that an activity of their own made (01.1)."""
 
 
-def feed_list(feed_items: pl.LazyFrame, activities: pl.LazyFrame, mode: Mode) -> pl.DataFrame:
+def feed_list(
+    feed_items: pl.LazyFrame, activities: pl.LazyFrame, mode: Mode, reply_rule: ReplyRule = "friends"
+) -> pl.DataFrame:
     """Items of one mode as :func:`assets.published.rows.list_rows` takes them."""
     items = feed_items.filter(pl.col("mode") == mode).sort("viewer_id", "position").collect()
     keyed = items.with_columns(sort_keys(items, mode).alias("sort_key"))
@@ -40,7 +47,7 @@ def feed_list(feed_items: pl.LazyFrame, activities: pl.LazyFrame, mode: Mode) ->
         encoded(*_ITEM).alias("fragment"),
         pl.col("sort_key").alias("fragment_key"),
         (pl.col("reason") == "suggested").alias("is_cold"),
-    ).hstack(feed_guards(items, activities))
+    ).hstack(feed_guards(items, activities, reply_rule))
 
 
 def tombstone_documents(tombstones: pl.LazyFrame, viewers: pl.Series) -> tuple[pl.Series, pl.Series]:
@@ -66,41 +73,114 @@ def sort_keys(items: pl.DataFrame, mode: Mode) -> pl.Series:
     return hex16(suggested | by_score) + time + "|" + items["item_id"]
 
 
-def feed_guards(items: pl.DataFrame, activities: pl.LazyFrame) -> pl.DataFrame:
-    """Per item: every principal of 03.1 that is known here, the groups, the activities it stands on.
+def feed_guards(items: pl.DataFrame, activities: pl.LazyFrame, reply_rule: ReplyRule = "friends") -> pl.DataFrame:
+    """Per item: every principal of 03.1 that is known here, the groups, the activities it stands on, the circle.
 
-    Principals: lead and sampled actors, the owner, and the replied-to and mentioned of the lead activity and
-    of the object's own activity; a user who is the object.
+    Principals: lead and sampled actors, the owner, and the replied-to and mentioned of the activities it stands
+    on; a user who is the object. An item stands on its lead activity, the object's own activity, and what each
+    sampled actor did. Circle: the actors and the owner of what is not public; whom a reply is to, if being
+    their friend is why it is shown.
     """
-    acts = activities.select(
-        "id",
-        pl.concat_list(
-            pl.col("mentioned_user_ids"), pl.concat_list("actor_id"), pl.concat_list("reply_to_user_id")
-        ).alias("principals"),
-        "group_id",
-    )
-    wanted = pl.concat([items["lead_activity_id"], items.filter(pl.col("object_type").is_in(_BODIES))["object_id"]])
-    found = acts.filter(pl.col("id").is_in(wanted.unique().implode())).collect()
     is_body = pl.col("object_type").is_in(_BODIES)
-    own = found.rename({"id": "own_id", "principals": "own_principals", "group_id": "own_group_id"})
+    acts = activities.select(_ACTIVITY)
+    wanted = pl.concat([items["lead_activity_id"], items.filter(is_body)["object_id"]]).unique()
+    found = acts.filter(pl.col("id").is_in(wanted.implode())).collect()
+    own = found.select(pl.all().name.prefix("own_"))
     joined = (
         items.with_columns(pl.when(is_body).then("object_id").alias("own_id"))
-        .join(found, left_on="lead_activity_id", right_on="id", how="left", maintain_order="left")
+        .with_row_index("place")
+        .join(
+            found.drop("object_type", "object_id", "verb", "created_at"),
+            left_on="lead_activity_id",
+            right_on="id",
+            how="left",
+            maintain_order="left",
+        )
         .join(own, on="own_id", how="left", maintain_order="left")
+        .join(_shared(items, acts, reply_rule), on="place", how="left", maintain_order="left")
     )
 
     def when(object_type: str) -> pl.Expr:
         return pl.concat_list(pl.when(pl.col("object_type") == object_type).then("object_id"))
 
+    def mentioned(prefix: str) -> tuple[pl.Expr, pl.Expr, pl.Expr]:
+        return (
+            pl.col(f"{prefix}mentioned_user_ids").fill_null(NO_IDS),
+            pl.concat_list(f"{prefix}reply_to_user_id"),
+            pl.concat_list(f"{prefix}actor_id"),
+        )
+
+    is_owners = pl.col("object_audience").ne_missing("public") | (is_body & pl.col("own_audience").ne_missing("public"))
     return joined.select(
         pl.concat_list(
             pl.concat_list("lead_actor_id"),
             pl.concat_list("object_owner_id"),
             pl.col("sample_actor_ids"),
-            pl.col("principals").fill_null(NO_IDS),
-            pl.col("own_principals").fill_null(NO_IDS),
+            *mentioned(""),
+            *mentioned("own_"),
             when("user"),
+            pl.col("shared_users").fill_null(NO_IDS),
         ).alias("guard_users"),
-        pl.concat_list(pl.concat_list("group_id"), pl.concat_list("own_group_id"), when("group")).alias("guard_groups"),
-        pl.concat_list(pl.concat_list("lead_activity_id"), pl.concat_list("own_id")).alias("guard_objects"),
+        pl.concat_list(
+            pl.concat_list("group_id"),
+            pl.concat_list("own_group_id"),
+            when("group"),
+            pl.col("shared_groups").fill_null(NO_IDS),
+        ).alias("guard_groups"),
+        pl.concat_list(
+            pl.concat_list("lead_activity_id"), pl.concat_list("own_id"), pl.col("shared_objects").fill_null(NO_IDS)
+        ).alias("guard_objects"),
+        pl.concat_list(
+            pl.concat_list(pl.when(pl.col("audience").ne_missing("public")).then("lead_actor_id")),
+            pl.concat_list(pl.when(is_owners).then("object_owner_id")),
+            pl.concat_list(_replied_to(pl.col("lead_actor_id"), reply_rule)),
+            pl.col("shared_circle").fill_null(NO_IDS),
+        ).alias("guard_circle"),
     )
+
+
+def _shared(items: pl.DataFrame, acts: pl.LazyFrame, reply_rule: ReplyRule) -> pl.DataFrame:
+    """``place`` of each item of several actors, with the guards of what its sampled actors did to the object."""
+    several = (
+        items.with_row_index("place")
+        .filter(pl.col("actor_count") > 1)
+        .select(
+            "place", "viewer_id", "object_type", "object_id", "object_owner_id", "first_activity_at",
+            "last_activity_at", pl.col("verb").alias("card_verb"), pl.col("sample_actor_ids").alias("actor_id"),
+        )
+        .explode("actor_id", keep_nulls=False, empty_as_null=False)
+        .lazy()
+    )  # fmt: skip
+    is_of_card = (pl.col("verb") == pl.col("card_verb")) | (
+        (pl.col("card_verb") == "post") & (pl.col("verb") == "reshare")
+    )
+    is_owners = pl.col("object_audience") != "public"
+    return (
+        several.join(acts, on=["object_type", "object_id", "actor_id"])
+        .filter(is_of_card & pl.col("created_at").is_between("first_activity_at", "last_activity_at"))
+        .group_by("place")
+        .agg(
+            pl.col("id").alias("shared_objects"),
+            pl.col("group_id").drop_nulls().alias("shared_groups"),
+            pl.concat_list("mentioned_user_ids", pl.concat_list("reply_to_user_id"))
+            .list.explode(keep_nulls=False, empty_as_null=False)
+            .drop_nulls()
+            .alias("shared_users"),
+            pl.concat_list(
+                pl.concat_list(pl.when(pl.col("audience") != "public").then("actor_id")),
+                pl.concat_list(pl.when(is_owners).then("object_owner_id")),
+                pl.concat_list(_replied_to(pl.col("actor_id"), reply_rule)),
+            )
+            .list.explode(keep_nulls=False, empty_as_null=False)
+            .drop_nulls()
+            .alias("shared_circle"),
+        )
+        .collect()
+    )
+
+
+def _replied_to(actor: pl.Expr, reply_rule: ReplyRule) -> pl.Expr:
+    """Whom a reply is to, where being their friend is why the viewer sees it (03.1, reply rule)."""
+    replied_to, viewer = pl.col("reply_to_user_id"), pl.col("viewer_id")
+    is_why = (actor != viewer) & (replied_to != viewer) & pl.lit(reply_rule == "friends")
+    return pl.when(is_why).then(replied_to)

@@ -22,8 +22,8 @@ from store.datasets import DOCUMENTS, LISTS
 from store.payloads import DEFAULT_LIMIT
 from store.serving import STATES
 
-GUARDS: Final = ("guard_users", "guard_groups", "guard_objects")
-"""Columns of an items frame that hold lists of ids: who may revoke the item (06.1)."""
+GUARDS: Final = ("guard_users", "guard_groups", "guard_objects", "guard_circle")
+"""Columns of an items frame that hold lists of ids: who may revoke the item (06.1), as ``store.serving.Guards``."""
 
 NO_IDS: Final = pl.lit([], dtype=pl.List(pl.Int64))
 _ZSTD: Final = pa.Codec("zstd", 1)
@@ -52,7 +52,7 @@ def list_rows(items: pl.DataFrame, viewers: pl.Series, *, envelope: Envelope | N
     """Rows of a dataset of lists (``store.datasets.LISTS``), one per viewer, those without items included.
 
     ``items``: ``viewer_id`` i64, ``fragment`` str (JSON), ``fragment_key`` str, ``is_cold`` bool (a list of
-    nothing else is a cold start), the three :data:`GUARDS`; each viewer's in the order served. Items of others
+    nothing else is a cold start), the :data:`GUARDS`; each viewer's in the order served. Items of others
     than ``viewers`` are left out. ``envelope`` None stores no default page.
     """
     keys = viewers.unique().sort()
@@ -95,7 +95,7 @@ def document_rows(keys: pl.Series, bodies: pl.Series) -> pa.Table:
 
 
 def guard_columns(items: pl.DataFrame, starts: Ints, counts: Ints) -> tuple[pa.Array[Any], pa.Array[Any]]:
-    """The guards of each row's items and where each item's users, groups and objects begin."""
+    """The guards of each row's items and where each kind of each item begins."""
     kinds = len(GUARDS)
     numbered = items.select(GUARDS).with_row_index("item")
     flat = [

@@ -14,10 +14,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from store.serving.dataset import CorruptGeneration, Dataset, DatasetInfo
+from store.serving.dataset import GUARD_KINDS, CorruptGeneration, Dataset, DatasetInfo
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 READABLE_FORMATS: Final = (FORMAT, FORMAT - 1)
+_GUARD_KINDS: Final = {1: GUARD_KINDS - 1, FORMAT: GUARD_KINDS}
+"""Format 1 did not record the circle."""
 MANIFEST: Final = "_manifest.json"
 _CHUNK: Final = 1 << 20
 
@@ -85,7 +87,10 @@ def read_info(folder: Path) -> GenerationInfo:
             as_of=_instant(content["as_of"]),
             code_version=content["code_version"],
             config_hash=content["config_hash"],
-            datasets=tuple(_dataset_info(name, entry) for name, entry in sorted(content["datasets"].items())),
+            datasets=tuple(
+                _dataset_info(name, entry, _GUARD_KINDS[content["format"]])
+                for name, entry in sorted(content["datasets"].items())
+            ),
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise CorruptGeneration(f"{path}: manifest cannot be read: {error!r}") from error
@@ -104,7 +109,7 @@ def _digest(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(_canonical(content)).hexdigest()
 
 
-def _dataset_info(name: str, entry: Mapping[str, Any]) -> DatasetInfo:
+def _dataset_info(name: str, entry: Mapping[str, Any], guard_kinds: int) -> DatasetInfo:
     file = entry["files"][0]
     if Path(file["path"]).name != file["path"]:
         raise ValueError(f"{file['path']!r} is not a file of the generation's folder")
@@ -117,6 +122,7 @@ def _dataset_info(name: str, entry: Mapping[str, Any]) -> DatasetInfo:
         bytes=file["bytes"],
         sha256=file["sha256"],
         path=file["path"],
+        guard_kinds=guard_kinds,
     )
 
 

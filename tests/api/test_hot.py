@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 
 import httpx
@@ -37,8 +38,8 @@ class Counting:
         await self.app(scope, receive, send)
 
 
-@pytest.fixture(scope="module")
-def both(api):
+@contextlib.contextmanager
+def asking(api):
     """Asks the reference and the hot paths the same; tells whether the latter answered by themselves."""
     behind = Counting(api.app)
     loop = asyncio.new_event_loop()
@@ -57,6 +58,12 @@ def both(api):
     for client in (reference, hot):
         loop.run_until_complete(client.aclose())
     loop.close()
+
+
+@pytest.fixture(scope="module")
+def both(api):
+    with asking(api) as ask:
+        yield ask
 
 
 def said(response):
