@@ -7,7 +7,16 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from assets.published.rows import NO_IDS, encoded, hex16, id_lists, ids, instant
+from assets.published.encoding import (
+    encoded,
+    hex_digits,
+    json_texts,
+    list_buffers,
+    list_series,
+    text_buffers,
+    text_series,
+)
+from assets.published.kernels import Bytes, Longs, distinct, feed_principals
 from store.payloads import Mode
 
 _ITEM: Final = (
@@ -15,18 +24,21 @@ _ITEM: Final = (
     "sort_key",
     "verb",
     "object_type",
-    ids("object_id"),
-    ids("object_owner_id"),
-    ids("lead_activity_id"),
-    ids("lead_actor_id"),
+    "object_id",
+    "object_owner_id",
+    "lead_activity_id",
+    "lead_actor_id",
     "actor_count",
-    id_lists("sample_actor_ids"),
+    "sample_actor_ids",
     "other_count",
-    instant("first_activity_at"),
-    instant("last_activity_at"),
+    "first_activity_at",
+    "last_activity_at",
     "reason",
     "is_unseen",
 )
+_ITEM_ID_BYTES: Final = 16
+_BAR: Final = np.frombuffer(b"|", dtype=np.uint8).reshape(1, 1)
+_NOBODY: Final = -1
 _BODIES: Final = ("post", "comment")
 """Object types that an activity of their own made (01.1)."""
 
@@ -37,7 +49,7 @@ def feed_list(feed_items: pl.LazyFrame, activities: pl.LazyFrame, mode: Mode) ->
     keyed = items.with_columns(sort_keys(items, mode).alias("sort_key"))
     return keyed.select(
         "viewer_id",
-        encoded(*_ITEM).alias("fragment"),
+        json_texts(keyed.select(_ITEM)),
         pl.col("sort_key").alias("fragment_key"),
         (pl.col("reason") == "suggested").alias("is_cold"),
     ).hstack(feed_guards(items, activities))
@@ -57,13 +69,21 @@ def tombstone_documents(tombstones: pl.LazyFrame, viewers: pl.Series) -> tuple[p
 
 def sort_keys(items: pl.DataFrame, mode: Mode) -> pl.Series:
     """The opaque, fixed-width keys of ``store.payloads`` (ranked and chronological), vectorised."""
-    newest_first = hex16(((1 << 59) - items["last_activity_at"].to_physical().to_numpy()).astype(np.uint64))
-    time = newest_first.str.slice(1)
+    newest_first = hex_digits(((1 << 59) - items["last_activity_at"].to_physical().to_numpy()).astype(np.uint64))[:, 1:]
     if mode == "chronological":
-        return time + "|" + hex16(items["lead_activity_id"].to_numpy().astype(np.uint64))
+        return _joined(newest_first, _BAR, hex_digits(items["lead_activity_id"].to_numpy().astype(np.uint64)))
     suggested = (items["reason"] == "suggested").to_numpy().astype(np.uint64) << np.uint64(63)
     by_score = ((1 << 62) - items["score"].to_numpy()).astype(np.uint64)
-    return hex16(suggested | by_score) + time + "|" + items["item_id"]
+    _, item_ids = text_buffers(items["item_id"])
+    return _joined(hex_digits(suggested | by_score), newest_first, _BAR, item_ids.reshape(-1, _ITEM_ID_BYTES))
+
+
+def _joined(*parts: Bytes) -> pl.Series:
+    """Texts of a fixed width from their parts, each a row of bytes per text (or one row for all)."""
+    rows = len(parts[0])
+    wide = np.concatenate([np.broadcast_to(part, (rows, part.shape[1])) for part in parts], axis=1)
+    cuts = np.arange(rows + 1, dtype=np.int64) * wide.shape[1]
+    return text_series("sort_key", np.ascontiguousarray(wide).ravel(), cuts)
 
 
 def feed_guards(items: pl.DataFrame, activities: pl.LazyFrame) -> pl.DataFrame:
@@ -72,35 +92,45 @@ def feed_guards(items: pl.DataFrame, activities: pl.LazyFrame) -> pl.DataFrame:
     Principals: lead and sampled actors, the owner, and the replied-to and mentioned of the lead activity and
     of the object's own activity; a user who is the object.
     """
-    acts = activities.select(
+    is_body = items["object_type"].is_in(_BODIES)
+    own_ids = items.select(pl.when(is_body).then("object_id").otherwise(_NOBODY)).to_series().to_numpy()
+    wanted = pl.concat([items["lead_activity_id"], items["object_id"].filter(is_body)]).unique()
+    found = activities.filter(pl.col("id").is_in(wanted.implode())).select(
         "id",
+        "group_id",
         pl.concat_list(
             pl.col("mentioned_user_ids"), pl.concat_list("actor_id"), pl.concat_list("reply_to_user_id")
         ).alias("principals"),
-        "group_id",
+    ).sort("id").collect()  # fmt: skip
+    lead, own = (_places(found["id"].to_numpy(), ids) for ids in (items["lead_activity_id"].to_numpy(), own_ids))
+    groups = np.append(found["group_id"].fill_null(_NOBODY).to_numpy(), _NOBODY)
+    principal_cuts, principals, is_there = list_buffers(found["principals"])
+    sample_cuts, samples, _ = list_buffers(items["sample_actor_ids"])
+    people = _several(items["lead_actor_id"], items["object_owner_id"], _when(items, "user"))
+    users = feed_principals(
+        lead, own, people, samples, sample_cuts, np.where(is_there, principals, _NOBODY), principal_cuts
     )
-    wanted = pl.concat([items["lead_activity_id"], items.filter(pl.col("object_type").is_in(_BODIES))["object_id"]])
-    found = acts.filter(pl.col("id").is_in(wanted.unique().implode())).collect()
-    is_body = pl.col("object_type").is_in(_BODIES)
-    own = found.rename({"id": "own_id", "principals": "own_principals", "group_id": "own_group_id"})
-    joined = (
-        items.with_columns(pl.when(is_body).then("object_id").alias("own_id"))
-        .join(found, left_on="lead_activity_id", right_on="id", how="left", maintain_order="left")
-        .join(own, on="own_id", how="left", maintain_order="left")
-    )
+    places = np.stack([groups[lead], groups[own], _when(items, "group").to_numpy()], axis=1)
+    acts = np.stack([items["lead_activity_id"].to_numpy(), own_ids], axis=1)
+    return pl.DataFrame([list_series("guard_users", *users), _known("guard_groups", places), _known("guard_objects", acts)])
 
-    def when(object_type: str) -> pl.Expr:
-        return pl.concat_list(pl.when(pl.col("object_type") == object_type).then("object_id"))
 
-    return joined.select(
-        pl.concat_list(
-            pl.concat_list("lead_actor_id"),
-            pl.concat_list("object_owner_id"),
-            pl.col("sample_actor_ids"),
-            pl.col("principals").fill_null(NO_IDS),
-            pl.col("own_principals").fill_null(NO_IDS),
-            when("user"),
-        ).alias("guard_users"),
-        pl.concat_list(pl.concat_list("group_id"), pl.concat_list("own_group_id"), when("group")).alias("guard_groups"),
-        pl.concat_list(pl.concat_list("lead_activity_id"), pl.concat_list("own_id")).alias("guard_objects"),
-    )
+def _when(items: pl.DataFrame, object_type: str) -> pl.Series:
+    """The object's id where it is of that type."""
+    return items.select(pl.when(pl.col("object_type") == object_type).then("object_id").otherwise(_NOBODY)).to_series()
+
+
+def _places(sorted_ids: Longs, ids: Longs) -> Longs:
+    """Where each of ``ids`` stands, -1 for those that are not there."""
+    at = np.searchsorted(sorted_ids, ids)
+    at[at == len(sorted_ids)] = -1
+    return np.where(sorted_ids[at] == ids, at, -1) if len(sorted_ids) else np.full(len(ids), -1)
+
+
+def _several(*columns: pl.Series) -> Longs:
+    return np.stack([column.fill_null(_NOBODY).to_numpy() for column in columns])
+
+
+def _known(name: str, ids: Longs) -> pl.Series:
+    """Each row's ids that are somebody's, as lists."""
+    return list_series(name, *distinct(ids.ravel(), np.arange(len(ids) + 1, dtype=np.int64) * ids.shape[1], ids.ravel() >= 0))

@@ -32,7 +32,7 @@ from store.lake import fingerprint_of
 from store.manifest import Counts, InputEntry, Manifest, TableEntry, file_entry, snapshot_id_of
 from store.serving.dataset import CorruptGeneration
 from store.serving.follower import FOLDER, read_current, read_standing
-from store.serving.generation import MANIFEST, Generation, sealed
+from store.serving.generation import FORMAT, MANIFEST, Generation, sealed
 from store.settings import RetentionSettings
 
 Audit = Callable[[Generation, Generation | None], Sequence[str]]
@@ -113,6 +113,7 @@ def _build(folder: Path, plan: GenerationPlan, build: Callable[[str], Mapping[st
     with staged_folder(folder / plan.id) as staging:
         entries = {name: _write(staging, name, rows) for name, rows in sorted(datasets.items())}
         manifest = Manifest(
+            format=FORMAT,
             kind="generation",
             id=plan.id,
             as_of=plan.as_of,

@@ -16,7 +16,8 @@ from typing import Any, Final
 
 from store.serving.dataset import CorruptGeneration, Dataset, DatasetInfo
 
-FORMAT: Final = 1
+FORMAT: Final = 2
+"""2: a list's items are kept once, compressed: the first ones in its page, the others beside it."""
 READABLE_FORMATS: Final = (FORMAT, FORMAT - 1)
 MANIFEST: Final = "_manifest.json"
 _CHUNK: Final = 1 << 20
