@@ -27,7 +27,7 @@ GUARDS: Final = ("guard_users", "guard_groups", "guard_objects")
 """Columns of an items frame that hold lists of ids: who may revoke the item (06.1)."""
 
 NO_IDS: Final = pl.lit([], dtype=pl.List(pl.Int64))
-ROWS_AT_ONCE: Final = 8_192
+ROWS_AT_ONCE: Final = 2_048
 _DATA: Final = np.frombuffer(b'{"data":[', dtype=np.uint8)
 _ARRAY: Final = np.frombuffer(b"[", dtype=np.uint8)
 _NOTHING: Final = np.zeros(0, dtype=np.uint8)

@@ -14,6 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 
 STATES: Final = ("ready", "empty", "cold_start")
@@ -133,8 +134,10 @@ class Dataset:
 
     def keys_ascend(self) -> bool:
         """Whether the keys are sorted and unique, as :meth:`find` needs them."""
-        every = [key for part in self._parts for key in part.keys]
-        return all(a < b for a, b in pairwise(every))
+        every = [np.asarray(part.keys) for part in self._parts]
+        return all(bool((keys[1:] > keys[:-1]).all()) for keys in every) and all(
+            a[-1] < b[0] for a, b in pairwise(every)
+        )
 
     def etag(self, row: int) -> str:
         """16 hex digits over data and state: equal content keeps it across generations."""
