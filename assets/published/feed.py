@@ -112,7 +112,9 @@ def feed_guards(items: pl.DataFrame, activities: pl.LazyFrame) -> pl.DataFrame:
     )
     places = np.stack([groups[lead], groups[own], _when(items, "group").to_numpy()], axis=1)
     acts = np.stack([items["lead_activity_id"].to_numpy(), own_ids], axis=1)
-    return pl.DataFrame([list_series("guard_users", *users), _known("guard_groups", places), _known("guard_objects", acts)])
+    return pl.DataFrame(
+        [list_series("guard_users", *users), _known("guard_groups", places), _known("guard_objects", acts)]
+    )
 
 
 def _when(items: pl.DataFrame, object_type: str) -> pl.Series:
@@ -133,4 +135,6 @@ def _several(*columns: pl.Series) -> Longs:
 
 def _known(name: str, ids: Longs) -> pl.Series:
     """Each row's ids that are somebody's, as lists."""
-    return list_series(name, *distinct(ids.ravel(), np.arange(len(ids) + 1, dtype=np.int64) * ids.shape[1], ids.ravel() >= 0))
+    return list_series(
+        name, *distinct(ids.ravel(), np.arange(len(ids) + 1, dtype=np.int64) * ids.shape[1], ids.ravel() >= 0)
+    )

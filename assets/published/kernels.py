@@ -148,21 +148,13 @@ def json_rows(
     """
     fields, rows = present.shape
     cuts = np.zeros(rows + 1, dtype=np.int64)
-    fixed = names.size + fields * (_WIDEST_INSTANT + 1) + 1
-    out = np.empty(max(rows * (fixed // 2), fixed), dtype=np.uint8)
-    at = 0
+    bound = rows * (names.size + fields * (_WIDEST_INSTANT + 1) + 1)
+    for slot in range(text_cuts.shape[0]):
+        bound += _WIDEST_TEXT_BYTE * (text_cuts[slot, rows] - text_cuts[slot, 0])
+    for slot in range(id_cuts.shape[0]):
+        bound += (_WIDEST_NUMBER + 1) * (id_cuts[slot, rows] - id_cuts[slot, 0])
+    out, at = np.empty(bound, dtype=np.uint8), 0  # what is never written costs no memory
     for row in range(rows):
-        need = fixed
-        for field in range(fields):
-            slot = slots[field]
-            if kinds[field] == TEXT:
-                need += _WIDEST_TEXT_BYTE * (text_cuts[slot, row + 1] - text_cuts[slot, row])
-            elif kinds[field] == IDS:
-                need += (_WIDEST_NUMBER + 1) * (id_cuts[slot, row + 1] - id_cuts[slot, row])
-        if at + need > out.size:
-            grown = np.empty(max(out.size + out.size // 2, at + need), dtype=np.uint8)
-            grown[:at] = out[:at]
-            out = grown
         for field in range(fields):
             kind, slot = kinds[field], slots[field]
             at = _put(out, at, names, name_cuts[field], name_cuts[field + 1])

@@ -200,4 +200,3 @@ class Generations:
         for held in (self._opened, self._refused):
             for generation_id in [i for i in held if not (self.folder / i).is_dir()]:
                 held.pop(generation_id, None)
-
