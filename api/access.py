@@ -14,7 +14,7 @@ from fastapi import Path, Request
 
 from api.auth import Principal, TokenInvalid, user_id_of
 from api.problems import ProblemRaised, invalid_parameter
-from api.runtime import generation_of, runtime_of
+from api.runtime import Runtime, generation_of, runtime_of
 from api.scopes import Scope
 from store.serving import Generation
 
@@ -96,15 +96,16 @@ async def named_user(request: Request, user_id: UserId) -> None:
     """``/v2/users/{user_id}``: a user known to the generation, else 404."""
     value = user_id_of(user_id)
     generation = generation_of(request)
-    if value is None or not knows_user(generation, value):
+    if value is None or not knows_user(runtime_of(request), generation, value):
         raise ProblemRaised("not-found", f"There is no user {user_id}.")
     request.state.subject = Subject(value, is_token_owner=False)
 
 
-def knows_user(generation: Generation, user_id: int) -> bool:
-    """Whether the user is active in the newest snapshot of the generation."""
+def knows_user(runtime: Runtime, generation: Generation, user_id: int) -> bool:
+    """Whether the user is active in the newest snapshot of the generation, and since, as far as is known."""
     users = generation.dataset("users")
-    return users is not None and users.find(user_id) is not None
+    is_known = users is not None and users.find(user_id) is not None
+    return is_known and not runtime.withholding.is_gone(generation, user_id)
 
 
 def subject_of(request: Request) -> Subject:

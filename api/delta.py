@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Set as AbstractSet
 from typing import Annotated, Final
 
 from fastapi import Query, Request, Response
@@ -17,10 +18,14 @@ from api.conditional import JSON, RETRY_BUILDING, answer, negotiated, origin_of
 from api.feed import FEEDS
 from api.pages import row_of
 from api.parameters import DeltaParameters
-from api.runtime import generation_of, runtime_of
+from api.runtime import Runtime, generation_of, runtime_of
+from api.withholding import NOTHING
 from store.payloads import etag_of
 from store.serving import Dataset, Generation
 
+_BEFORE_ID: Final = b'{"item_id":"'
+"""How every stored feed item begins, in the order of its model."""
+_ID_LENGTH: Final = 16
 UNTOLD: Final = "displaced"
 """Said of an item that left without a tombstone, as after a rollback: claims least."""
 
@@ -32,17 +37,21 @@ async def feed_delta(request: Request, query: Annotated[DeltaParameters, Query()
     feed now. When `is_full_resync`, start from nothing: `since` is unknown here, or no longer kept.
     """
     negotiated(request, JSON)
-    generation, user_id = generation_of(request), subject_of(request).user_id
+    runtime, generation, user_id = runtime_of(request), generation_of(request), subject_of(request).user_id
     name = FEEDS[query.mode].dataset
-    found = row_of(generation, name, user_id)
+    found = row_of(runtime, generation, name, user_id)
     held = await _held(request, generation, query.since)
-    before = None if held is None or found is None else row_of(held, name, user_id)
+    before = None if held is None or found is None else row_of(runtime, held, name, user_id)
+    withheld = NOTHING if found is None else runtime.withholding.of(generation, *found)
+    if withheld.is_degraded:
+        before = None
+    now = {} if found is None else _items(*found, withheld.places)
     earlier = {} if before is None else _items(*before)
-    now = {} if found is None else _items(*found)
-    upserts = b",".join(item for item_id, item in now.items() if earlier.get(item_id) != item)
+    doubted = set() if held is None or before is None else _withheld_ids(runtime, held, *before)
+    upserts = b",".join(item for item_id, item in now.items() if earlier.get(item_id) != item or item_id in doubted)
     gone = [item_id for item_id in earlier if item_id not in now]
     removes = json.dumps(_removed(generation, user_id, query.mode, gone), separators=(",", ":")).encode()
-    state = "building" if found is None else found[0].state(found[1])
+    state = "building" if found is None else withheld.state or found[0].state(found[1])
     origin = origin_of(generation, None if found is None else found[0])
     head = {
         "mode": query.mode,
@@ -65,10 +74,20 @@ async def _held(request: Request, current: Generation, since: str) -> Generation
     return await asyncio.to_thread(runtime_of(request).generations.get, since) if since else None
 
 
-def _items(dataset: Dataset, row: int) -> dict[str, bytes]:
+def _items(dataset: Dataset, row: int, withheld: AbstractSet[int] = frozenset()) -> dict[str, bytes]:
     """Every item by its id, in the feed's order. Two generations agree about an item when its bytes are the same."""
-    ids = (key.rpartition("|")[2] for key in dataset.fragment_keys(row))
-    return dict(zip(ids, dataset.fragments(row), strict=True))
+    pairs = zip(_item_ids(dataset, row), dataset.fragments(row), strict=True)
+    return {item_id: item for place, (item_id, item) in enumerate(pairs) if place not in withheld}
+
+
+def _item_ids(dataset: Dataset, row: int) -> list[str]:
+    return [item[len(_BEFORE_ID) :][:_ID_LENGTH].decode() for item in dataset.fragments(row)]
+
+
+def _withheld_ids(runtime: Runtime, generation: Generation, dataset: Dataset, row: int) -> set[str]:
+    """Items that a client of an older feed has or has not, as it was read before they were revoked or after."""
+    ids, withheld = _item_ids(dataset, row), runtime.withholding.of(generation, dataset, row)
+    return {ids[place] for place in withheld.places}
 
 
 def _removed(generation: Generation, user_id: int, mode: str, gone: list[str]) -> list[dict[str, str]]:

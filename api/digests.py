@@ -11,10 +11,10 @@ from fastapi import Path, Query, Request, Response
 
 from api.access import subject_of
 from api.conditional import JSON, answer, negotiated, origin_of
-from api.pages import Listing, by_newest, list_page
+from api.pages import Listing, by_newest, list_page, row_of
 from api.parameters import DigestParameters, NoParameters
 from api.problems import ProblemRaised
-from api.runtime import generation_of
+from api.runtime import Runtime, generation_of, runtime_of
 from store.payloads import DigestKind, etag_of
 from store.serving import Dataset, Generation
 
@@ -24,6 +24,7 @@ MAIL_HEADERS: Final = {
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
 }
+_NO_DIGEST: Final = "This person has no digest of that id among those of the last 90 days."
 _DIGEST_ID: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
@@ -54,6 +55,7 @@ async def digest(request: Request, digest_id: DigestId, _query: Annotated[NoPara
     media_type = negotiated(request, JSON, HTML)
     generation = generation_of(request)
     details, row = _found(generation, digest_id, subject_of(request).user_id)
+    _check_shown(runtime_of(request), generation, digest_id, subject_of(request).user_id)
     origin = origin_of(generation, details)
     if media_type == HTML:
         html = details.html(row)
@@ -74,7 +76,23 @@ def _found(generation: Generation, digest_id: str, user_id: int) -> tuple[Datase
         row = details.find(int(digest_id[:16], 16))
         if row is not None and details.owner(row) == user_id and _id_of(details, row) == digest_id:
             return details, row
-    raise ProblemRaised("not-found", "This person has no digest of that id among those of the last 90 days.")
+    raise ProblemRaised("not-found", _NO_DIGEST)
+
+
+def _check_shown(runtime: Runtime, generation: Generation, digest_id: str, user_id: int) -> None:
+    """A digest that the list withholds is a 404 here too; while revocations are stale, a 503 that passes."""
+    found = row_of(runtime, generation, "digests", user_id)
+    if found is None:
+        raise ProblemRaised("not-found", _NO_DIGEST)
+    withheld = runtime.withholding.of(generation, *found)
+    if withheld.is_degraded:
+        detail = (
+            "Digests are withheld while it is not known what was revoked lately: ask again after Retry-After seconds."
+        )
+        raise ProblemRaised("not-ready", detail, headers={"retry-after": "30"})
+    keys = found[0].fragment_keys(found[1]) if withheld.places else []
+    if any(keys[place].endswith(digest_id) for place in withheld.places):
+        raise ProblemRaised("not-found", _NO_DIGEST)
 
 
 def _id_of(details: Dataset, row: int) -> object:

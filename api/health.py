@@ -30,6 +30,9 @@ def readiness(runtime: Runtime, now: datetime) -> Ready:
     reasons = [] if error is None else [f"the newest generation is not served: {error}"]
     if runtime.keys.last_error is not None:
         reasons.append(f"the JWKS could not be refreshed: {runtime.keys.last_error}")
+    revoked_ago = None if (known := runtime.revocations.age_seconds()) is None else int(known)
+    if runtime.revocations.mode != "off" and runtime.revocations.is_stale():
+        reasons.append(_stale(runtime, revoked_ago))
     if generation is None:
         reasons.insert(0, "no generation has been published yet")
         return Ready(
@@ -37,7 +40,7 @@ def readiness(runtime: Runtime, now: datetime) -> Ready:
             generation=None,
             as_of=None,
             data_age_seconds=None,
-            revocations_age_seconds=None,
+            revocations_age_seconds=revoked_ago,
             reasons=reasons,
         )
     age = max(0, int((now - generation.as_of).total_seconds()))
@@ -49,6 +52,17 @@ def readiness(runtime: Runtime, now: datetime) -> Ready:
         generation=generation.id,
         as_of=instant_text(generation.as_of),
         data_age_seconds=age,
-        revocations_age_seconds=None,
+        revocations_age_seconds=revoked_ago,
         reasons=reasons,
     )
+
+
+def _stale(runtime: Runtime, age: int | None) -> str:
+    what = "revocations were never read" if age is None else f"revocations are {age} seconds old"
+    limit, error = runtime.settings.revocations.stale_seconds, runtime.revocations.last_error
+    effect = (
+        "items that are not public are withheld"
+        if runtime.revocations.mode == "required"
+        else "the last known ones hold"
+    )
+    return f"{what}, more than {limit:g}: {effect}" + (f" ({error})" if error else "")

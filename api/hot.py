@@ -1,6 +1,7 @@
 """The hot paths: a person's stored pages, answered ahead of the framework (spec 06.3).
 
-Lives here: the default request of every stored page, when nothing about it is unusual. Does not belong
+Lives here: the default request of every stored page, also joined without what is withheld, when nothing about
+the request is unusual. Does not belong
 here: anything else. A request that cannot be answered with 200 or 304 from a stored page goes to the
 app behind, whose operations are the reference: both give the same bytes (tests/api/test_hot.py).
 """
@@ -18,10 +19,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api import scopes
 from api.auth import TokenInvalid
-from api.conditional import JSON, VARY, is_fresh, stored_body
+from api.conditional import JSON, VARY, encoded, is_fresh, stored_body
+from api.digests import listing
 from api.edge import MAX_HEADER_BYTES
+from api.feed import FEEDS
 from api.instruments import RouteInstruments, instruments_of
 from api.negotiation import best_encoding, best_media_type
+from api.pages import Listing, joined_page
+from api.recommendations import FRIENDS
 from api.runtime import Runtime
 from store.payloads import DEFAULT_LIMIT
 from store.serving import Dataset, Generation
@@ -35,6 +40,8 @@ class Stored:
     """A page that generations hold ready."""
 
     dataset: str
+    listing: Listing | None
+    """None for what nothing revokes."""
     scope: scopes.Scope
     instruments: RouteInstruments
 
@@ -51,16 +58,17 @@ _LIMIT: Final = b"limit=%d" % DEFAULT_LIMIT
 def _stored() -> dict[tuple[str, bytes], Stored]:
     table: dict[tuple[str, bytes], Stored] = {}
 
-    def add(path: str, dataset: str, scope: scopes.Scope, queries: list[bytes]) -> None:
-        entry = Stored(dataset, scope, instruments_of(path))
+    def add(path: str, stored: Listing | str, scope: scopes.Scope, queries: list[bytes]) -> None:
+        dataset, listing = (stored, None) if isinstance(stored, str) else (stored.dataset, stored)
+        entry = Stored(dataset, listing, scope, instruments_of(path))
         table.update({(path, query): entry for query in queries})
 
-    add("/v2/me/feed", "feed", "feed:read", _queries(b"mode=ranked", _LIMIT))
+    add("/v2/me/feed", FEEDS["ranked"], "feed:read", _queries(b"mode=ranked", _LIMIT))
     newest = [q for q in _queries(b"mode=chronological", _LIMIT) if b"mode" in q]
-    add("/v2/me/feed", "feed_chronological", "feed:read", newest)
+    add("/v2/me/feed", FEEDS["chronological"], "feed:read", newest)
     friends = "/v2/me/recommendations/friends"
-    add(friends, "friend_recommendations", "recommendations:read", _queries(_LIMIT))
-    add("/v2/me/digests", "digests", "digests:read", _queries(_LIMIT))
+    add(friends, FRIENDS, "recommendations:read", _queries(_LIMIT))
+    add("/v2/me/digests", listing(None), "digests:read", _queries(_LIMIT))
     add("/v2/me/entitlements", "entitlements", "usage:read", [b""])
     return table
 
@@ -111,6 +119,14 @@ def _negotiated(accept: bytes | None, accept_encoding: bytes | None) -> tuple[bo
     return best_media_type(texts[0], (JSON,)) is not None, best_encoding(texts[1])
 
 
+def _joined(
+    runtime: Runtime, listing: Listing, generation: Generation, dataset: Dataset, row: int
+) -> tuple[bytes, str] | None:
+    """The page and its tag when it is not the stored one: something on it is withheld."""
+    withheld = runtime.withholding.of(generation, dataset, row)
+    return joined_page(runtime, listing, generation, dataset, row, withheld) if withheld.touches() else None
+
+
 class Hot:
     """Answers stored pages; everything else goes to ``app``."""
 
@@ -154,6 +170,8 @@ class Hot:
         users, dataset = generation.dataset("users"), generation.dataset(stored.dataset)
         if users is None or dataset is None or users.find(user_id) is None:
             return None
+        if runtime.withholding.is_gone(generation, user_id):
+            return None
         row = dataset.find(user_id)
         if row is None:
             return None
@@ -161,11 +179,12 @@ class Hot:
         verdict = await limits.admit(principal) if limits.is_shared else limits.admit_here(principal)
         if not verdict.is_admitted:
             return None
-        etag = dataset.etag(row)
+        joined = None if stored.listing is None else _joined(runtime, stored.listing, generation, dataset, row)
+        etag = dataset.etag(row) if joined is None else joined[1]
         headers = [(b"etag", b'W/"%b"' % etag.encode()), *self._head(generation, dataset), *verdict.headers()]
         if asked.if_none_match is not None and is_fresh(asked.if_none_match.decode("latin-1"), etag):
             return 304, headers, b""
-        body, encoding = stored_body(dataset.page(row), encoding)
+        body, encoding = stored_body(dataset.page(row), encoding) if joined is None else encoded(joined[0], encoding)
         if encoding is not None:
             headers.append((b"content-encoding", encoding.encode()))
         headers += ((b"content-length", b"%d" % len(body)), (b"content-type", b"application/json"))

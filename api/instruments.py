@@ -80,6 +80,13 @@ class _Served(Collector):
                 age.add_metric([dataset.name], max(0.0, (now - dataset.as_of).total_seconds()))
         yield info
         yield age
+        known = self._runtime.revocations.age_seconds()
+        revoked_ago = GaugeMetricFamily("flowforge_revocations_age_seconds", "Age of the revocations; NaN: never read.")
+        if self._runtime.revocations.mode != "off":
+            revoked_ago.add_metric([], float("nan") if known is None else known)
+            late = known is None or known > self._runtime.settings.revocations.alert_seconds
+            yield GaugeMetricFamily("flowforge_revocations_late", "1 while the alert's bound is passed.", value=late)
+        yield revoked_ago
         for name, told, error in (
             ("generation_refused", "1 while the newest generation is refused.", self._runtime.generations.last_error),
             ("jwks_stale", "1 while the JWKS cannot be refreshed.", self._runtime.keys.last_error),

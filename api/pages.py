@@ -14,10 +14,11 @@ from dataclasses import dataclass
 
 from fastapi import Request, Response
 
-from api.access import Subject, knows_user, subject_of
+from api.access import knows_user, subject_of
 from api.conditional import RETRY_BUILDING, Origin, answer, answer_stored, origin_of
 from api.problems import ProblemRaised
 from api.runtime import Runtime, generation_of, runtime_of
+from api.withholding import Withheld
 from store.payloads import DEFAULT_LIMIT, Cursor, CursorInvalid, Resource, etag_of, read_cursor, write_cursor
 from store.serving import Dataset, Generation
 
@@ -37,12 +38,11 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """Items ``[start, stop)`` of ``total``; no way back when the page continued by value."""
+    """The ``places`` of a page's items in the whole list, of which ``before`` and ``after`` say if more are shown."""
 
-    start: int
-    stop: int
-    total: int
-    has_way_back: bool
+    places: Sequence[int]
+    has_before: bool
+    has_after: bool
 
 
 def by_order(keys: Sequence[str], cursor: Cursor) -> int:
@@ -69,15 +69,18 @@ def by_newest(keys: Sequence[str], cursor: Cursor) -> int:
     return len(keys)
 
 
-def cut(keys: Sequence[str], cursor: Cursor | None, limit: int, locate: Locate | None) -> Cut:
-    """Where a page lies. ``locate`` is None in the cursor's own generation (positions hold)."""
-    total = len(keys)
-    if cursor is None:
-        return Cut(0, min(limit, total), total, has_way_back=True)
-    at = min(cursor.position, total) if locate is None else locate(keys, cursor)
-    if cursor.is_forward:
-        return Cut(at, min(at + limit, total), total, has_way_back=locate is None)
-    return Cut(max(0, at - limit), at, total, has_way_back=locate is None)
+def cut(keys: Sequence[str], shown: Sequence[int], cursor: Cursor | None, limit: int, locate: Locate | None) -> Cut:
+    """Which items a page holds, out of those ``shown`` (places in ``keys``, ascending).
+
+    Cursors count the whole list, so what is withheld meanwhile shifts nothing. ``locate`` is None in the
+    cursor's own generation, where positions hold; there is no way back from a page that continued by value.
+    """
+    at = 0
+    if cursor is not None:
+        at = bisect_left(shown, cursor.position if locate is None else locate(keys, cursor))
+    is_forward = cursor is None or cursor.is_forward
+    start, stop = (at, min(at + limit, len(shown))) if is_forward else (max(0, at - limit), at)
+    return Cut(shown[start:stop], locate is None and 0 < start < len(shown), 0 < stop < len(shown))
 
 
 def opened(runtime: Runtime, text: str, listing: Listing, user_id: int) -> Cursor:
@@ -115,34 +118,64 @@ async def list_page(
     generation = generation_of(request)
     cursor = None if cursor_text is None else opened(runtime, cursor_text, listing, subject.user_id)
     if cursor is None and keep is None and limit == DEFAULT_LIMIT:
-        return _first_page(request, generation, listing, subject)
+        return _first_page(request, runtime, generation, listing, subject.user_id)
     place = await _place(runtime, generation, listing, subject.user_id, cursor)
     if place is None:
         return building(request, generation)
     source, dataset, row = place
+    withheld = runtime.withholding.of(source, dataset, row)
+    body, etag = joined_page(runtime, listing, source, dataset, row, withheld, limit=limit, cursor=cursor, keep=keep)
+    return answer(request, origin_of(source, dataset), body, etag)
+
+
+def joined_page(
+    runtime: Runtime,
+    listing: Listing,
+    source: Generation,
+    dataset: Dataset,
+    row: int,
+    withheld: Withheld,
+    *,
+    limit: int = DEFAULT_LIMIT,
+    cursor: Cursor | None = None,
+    keep: Callable[[bytes], bool] | None = None,
+) -> tuple[bytes, str]:
+    """A page joined from the row's items, without those withheld; and its entity tag."""
+    keys = dataset.fragment_keys(row)
+    places: Sequence[int] = range(len(keys))
+    if keep is not None:
+        places = [place for place, item in enumerate(dataset.fragments(row)) if keep(item)]
+        keys = [keys[place] for place in places]
+    shown: Sequence[int] = range(len(keys))
+    if withheld.places:
+        shown = [at for at, place in enumerate(places) if place not in withheld.places]
     locate = listing.locate if cursor is not None and cursor.generation != source.id else None
-    if keep is None:
-        keys = dataset.fragment_keys(row)
-        where = cut(keys, cursor, limit, locate)
-        data = dataset.joined(row, where.start, where.stop)
-    else:
-        pairs = zip(dataset.fragments(row), dataset.fragment_keys(row), strict=True)
-        kept = [(fragment, key) for fragment, key in pairs if keep(fragment)]
-        keys = [key for _, key in kept]
-        where = cut(keys, cursor, limit, locate)
-        data = b",".join(fragment for fragment, _ in kept[where.start : where.stop])
-    data = b"[" + data + b"]"
-    state = dataset.state(row) if keys else "empty"
-    cursors = _cursors(runtime, listing, subject.user_id, source.id, keys, where)
-    origin = origin_of(source, dataset)
-    return answer(request, origin, page_body(data, cursors, state, origin), etag_of(data, state))
+    where = cut(keys, shown, cursor, limit, locate)
+    data = b"[" + _joined(dataset, row, [places[at] for at in where.places]) + b"]"
+    state = withheld.state or dataset.state(row)
+    if not shown and state != "degraded":
+        state = "empty"
+    cursors = _cursors(runtime, listing, dataset.key(row), source.id, keys, where)
+    return page_body(data, cursors, state, origin_of(source, dataset)), etag_of(data, state)
 
 
-def _first_page(request: Request, generation: Generation, listing: Listing, subject: Subject) -> Response:
-    found = row_of(generation, listing.dataset, subject.user_id)
+def _joined(dataset: Dataset, row: int, places: Sequence[int]) -> bytes:
+    """The items at ``places`` joined by commas; at once where they stand side by side."""
+    if not places or places[-1] - places[0] + 1 == len(places):
+        return dataset.joined(row, places[0], places[-1] + 1) if places else b""
+    items = dataset.fragments(row, places[0], places[-1] + 1)
+    return b",".join(items[place - places[0]] for place in places)
+
+
+def _first_page(request: Request, runtime: Runtime, generation: Generation, listing: Listing, user_id: int) -> Response:
+    found = row_of(runtime, generation, listing.dataset, user_id)
     if found is None:
         return building(request, generation)
     dataset, row = found
+    withheld = runtime.withholding.of(generation, dataset, row)
+    if withheld.touches():
+        body, etag = joined_page(runtime, listing, generation, dataset, row, withheld)
+        return answer(request, origin_of(generation, dataset), body, etag)
     return answer_stored(request, origin_of(generation, dataset), dataset.page(row), dataset.etag(row))
 
 
@@ -153,22 +186,22 @@ async def _place(
 
     None when the user is not in the current generation (any more): an older one does not bring them back.
     """
-    if not knows_user(current, user_id):
+    if not knows_user(runtime, current, user_id):
         return None
     pinned: Generation | None = current
     if cursor is not None and cursor.generation != current.id:
         pinned = await asyncio.to_thread(runtime.generations.get, cursor.generation)
     for generation in (pinned or current, current):
-        found = row_of(generation, listing.dataset, user_id)
+        found = row_of(runtime, generation, listing.dataset, user_id)
         if found is not None:
             return generation, *found
     return None
 
 
-def row_of(generation: Generation, name: str, user_id: int) -> tuple[Dataset, int] | None:
-    """The user's row; None when the user is unknown or not computed in this generation."""
+def row_of(runtime: Runtime, generation: Generation, name: str, user_id: int) -> tuple[Dataset, int] | None:
+    """The user's row; None when the user is unknown, gone or not computed in this generation."""
     dataset = generation.dataset(name)
-    row = dataset.find(user_id) if dataset is not None and knows_user(generation, user_id) else None
+    row = dataset.find(user_id) if dataset is not None and knows_user(runtime, generation, user_id) else None
     return None if dataset is None or row is None else (dataset, row)
 
 
@@ -181,9 +214,11 @@ def _cursors(
         bound = (listing.resource, listing.variant, user_id, generation_id)
         return write_cursor(Cursor(*bound, is_forward, position, keys[beside]), runtime.cursor_keys[0])
 
-    following = made(where.stop, where.stop - 1, True) if 0 < where.stop < where.total else None
-    preceding = made(where.start, where.start, False) if where.has_way_back and 0 < where.start < where.total else None
-    return following, preceding
+    if not where.places:
+        return None, None
+    first, last = where.places[0], where.places[-1]
+    following = made(last + 1, last, True) if where.has_after else None
+    return following, made(first, first, False) if where.has_before else None
 
 
 def page_body(data: bytes, cursors: tuple[str | None, str | None], state: str, origin: Origin) -> bytes:

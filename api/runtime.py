@@ -18,7 +18,9 @@ from api.auth import Verifier
 from api.keyring import KeyRing
 from api.limits import Limits
 from api.problems import ProblemRaised
+from api.withholding import Withholding
 from store.payloads import cursor_keys
+from store.revocations import Revocations
 from store.serving import Generation, Generations
 from store.settings import Settings
 
@@ -35,6 +37,9 @@ class Runtime:
         self.keys = KeyRing(settings)
         self.verifier = Verifier(settings, self.keys)
         self.limits = Limits(settings)
+        self.revocations = Revocations(settings.home, settings.revocations_mode, settings.revocations.stale_seconds)
+        self.withholding = Withholding(self.revocations)
+        self._is_alarmed = False
         configured = [key.get_secret_value() for key in settings.secret.cursor_keys]
         self.cursor_keys = cursor_keys(settings.home, configured)
 
@@ -47,6 +52,20 @@ class Runtime:
         if self.generations.last_error not in (None, before):
             _LOG.error("the newest generation is not served: %s", self.generations.last_error)
         self.keys.refresh()
+        self.revocations.refresh()
+        self._watch_revocations()
+
+    def _watch_revocations(self) -> None:
+        """Say once when revocations grow older than the alert's bound, and once when they are fresh again."""
+        age, limit = self.revocations.age_seconds(), self.settings.revocations.alert_seconds
+        is_late = self.revocations.mode != "off" and (age is None or age > limit)
+        if is_late and not self._is_alarmed:
+            told = "were never read" if age is None else f"are {age:.0f} s old"
+            _LOG.error("revocations %s, alert from %g s: is `flowforge revocations` running? %s",
+                       told, limit, self.revocations.last_error or "")  # fmt: skip
+        elif self._is_alarmed and not is_late:
+            _LOG.info("revocations are fresh again")
+        self._is_alarmed = is_late
 
     @contextlib.asynccontextmanager
     async def kept_fresh(self) -> AsyncIterator[None]:

@@ -13,7 +13,7 @@ from api.pages import row_of, tail
 from api.parameters import NoParameters, UsageParameters
 from api.periods import local_day, period
 from api.problems import ProblemRaised
-from api.runtime import generation_of
+from api.runtime import generation_of, runtime_of
 from store.payloads import etag_of
 from store.serving import Generation
 
@@ -25,7 +25,7 @@ async def entitlements(request: Request, _query: Annotated[NoParameters, Query()
     """What the person may do with every feature, and what is left of it."""
     negotiated(request, JSON)
     generation = generation_of(request)
-    found = row_of(generation, "entitlements", subject_of(request).user_id)
+    found = row_of(runtime_of(request), generation, "entitlements", subject_of(request).user_id)
     if found is None:
         origin = origin_of(generation)
         body = b'{"data":[],' + tail("building", origin)
@@ -41,7 +41,7 @@ async def entitlement(request: Request, feature_key: FeatureKey, _query: Annotat
     """What the person may do with one feature."""
     negotiated(request, JSON)
     generation = generation_of(request)
-    found = row_of(generation, "entitlements", subject_of(request).user_id)
+    found = row_of(runtime_of(request), generation, "entitlements", subject_of(request).user_id)
     if found is None:
         detail = "This person's entitlements are not computed yet: ask again after Retry-After seconds."
         raise ProblemRaised("not-ready", detail, headers=RETRY_BUILDING)
@@ -66,7 +66,7 @@ async def usage(request: Request, query: Annotated[UsageParameters, Query()]) ->
     dataset = generation.dataset("usage")
     today = local_day((dataset or generation).as_of, time_zone)
     span = period(query.from_, query.to, today, DEFAULT_DAYS, MAX_DAYS)
-    found = row_of(generation, "usage", user_id)
+    found = row_of(runtime_of(request), generation, "usage", user_id)
     origin = origin_of(generation, dataset)
     kept = []
     for fragment in found[0].fragments(found[1]) if found is not None else ():

@@ -20,7 +20,7 @@ from api.conditional import JSON, RETRY_BUILDING, Origin, answer, negotiated, or
 from api.pages import row_of
 from api.parameters import NoParameters, V1FeedParameters
 from api.problems import invalid_parameter
-from api.runtime import generation_of
+from api.runtime import generation_of, runtime_of
 from store.payloads import (
     Digest,
     Entitlement,
@@ -100,11 +100,13 @@ class _Found:
 
 def _items(request: Request, dataset_name: str) -> _Found:
     negotiated(request, JSON)
-    generation = generation_of(request)
-    found = row_of(generation, dataset_name, subject_of(request).user_id)
+    runtime, generation = runtime_of(request), generation_of(request)
+    found = row_of(runtime, generation, dataset_name, subject_of(request).user_id)
     if found is None:
         return _Found([], origin_of(generation), is_building=True)
-    return _Found(found[0].fragments(found[1]), origin_of(generation, found[0]), is_building=False)
+    withheld = runtime.withholding.of(generation, *found).places
+    items = [item for place, item in enumerate(found[0].fragments(found[1])) if place not in withheld]
+    return _Found(items, origin_of(generation, found[0]), is_building=False)
 
 
 def _answered(request: Request, found: _Found, model: BaseModel) -> Response:

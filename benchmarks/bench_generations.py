@@ -23,11 +23,11 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import numpy as np
 import polars as pl
 
+from api.auth import demo_token
+from api.server import free_port
 from assets.published.encoding import compressed
 from assets.published.feed import feed_list
 from assets.published.rows import Envelope, document_rows, list_rows
-from api.auth import demo_token
-from api.server import free_port
 from benchmarks.bench_serving import load, server
 from benchmarks.measure import in_child, machine_facts, measured, peak_mib, table, write_section
 from store.datasets import DatasetRows

@@ -46,7 +46,8 @@ LISTS: Final = _fields(
 )
 """A list per user. ``page``: the default page (zstd), which holds the first ``page_count`` items; ``fragments``: the
 JSON of the others, between commas (zstd); ``fragment_offsets``: where each item, followed by a comma, begins in the
-list of all, and the end; ``fragment_keys``: one line per item; ``guards``: per item users, groups, objects."""
+list of all, and the end; ``fragment_keys``: one line per item; ``guards``: per item users, groups, objects,
+circle."""
 
 DOCUMENTS: Final = _fields(key=pa.uint64(), etag=pa.uint64(), body=pa.large_binary())
 """One JSON document per key."""

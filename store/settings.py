@@ -123,13 +123,25 @@ class ExplorerSettings(Group):
     enabled: bool = Field(False, description="Serve /explorer (scope operations:read).")
 
 
+RevocationsMode = Literal["required", "best_effort", "off"]
+
+
 class RevocationSettings(Group):
     """What happened in the source since as_of (06.2)."""
 
-    mode: Literal["required", "best_effort", "off"] = Field(
-        "off", description="How reads treat stale revocations; off only without a live source."
+    mode: RevocationsMode | None = Field(
+        None,
+        description="How reads treat stale revocations: `required` withholds, `best_effort` does not, `off` (only "
+        "without a live source) applies none; unset = `required` with SOURCE__URL, else `off`.",
     )
     poll_seconds: float = Field(5.0, gt=0, description="How often the source is tailed.")
+    overlap_seconds: float = Field(
+        300.0, ge=0, description="How long a transaction of the app may stay open and still be seen by the tailer."
+    )
+    alert_seconds: float = Field(30.0, gt=0, description="An alert is logged when revocations are older.")
+    stale_seconds: float = Field(
+        60.0, gt=0, description="With `required`, older revocations withhold what is not public."
+    )
 
 
 class FeedSettings(Group):
@@ -283,6 +295,11 @@ class Settings(BaseSettings):
     retention: RetentionSettings = RetentionSettings()
     schedule: ScheduleSettings = ScheduleSettings()
     alert: AlertSettings = AlertSettings()
+
+    @property
+    def revocations_mode(self) -> RevocationsMode:
+        """How reads treat stale revocations, the default resolved: a source of one's own is live."""
+        return self.revocations.mode or ("required" if self.source.url else "off")
 
 
 def load_settings() -> Settings:

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from assets.published.carry import rows_of_known, still_recommendable
 from assets.published.digests import detail_rows, digest_list
-from assets.published.feed import feed_list, tombstone_documents
+from assets.published.feed import ReplyRule, feed_list, tombstone_documents
 from assets.published.friends import recommendation_list
 from assets.published.metrics import metric_documents
 from assets.published.people import feed_viewers, known_users, user_documents, wanting_recommendations
@@ -78,6 +78,7 @@ class _Build:
     carried: Mapping[str, Carried]
     cursor_key: bytes
     friends: FriendsSettings
+    reply_rule: ReplyRule
 
     def has(self, *tables: str) -> bool:
         return all(table in self.frames for table in tables)
@@ -114,6 +115,7 @@ def build_datasets(
     cursor_key: bytes,
     published: Collection[str],
     friends: FriendsSettings | None = None,
+    reply_rule: ReplyRule = "friends",
     reporting_time_zone: str = "UTC",
 ) -> dict[str, DatasetRows]:
     """Every dataset whose product is among ``frames``; ``users`` and ``metrics`` always.
@@ -124,7 +126,8 @@ def build_datasets(
     """
     lazy = {name: frame.lazy() for name, frame in frames.items()}
     known = known_users(lazy["staged_users"].collect(), as_of)
-    build = _Build(lazy, known, generation, as_of, carried or {}, cursor_key, friends or FriendsSettings())
+    config = friends or FriendsSettings()
+    build = _Build(lazy, known, generation, as_of, carried or {}, cursor_key, config, reply_rule)
     metrics = metric_documents(lazy, published=published, reporting_time_zone=reporting_time_zone)
     return {
         "users": build.rows("users", document_rows(*user_documents(known))),
@@ -156,7 +159,7 @@ def _feeds(build: _Build) -> dict[str, DatasetRows]:
     viewers = feed_viewers(build.known, build.as_of)
     rows = {}
     for name, mode in MODES.items():
-        items = feed_list(build.frames["feed_items"], build.frames["staged_activities"], mode)
+        items = feed_list(build.frames["feed_items"], build.frames["staged_activities"], mode, build.reply_rule)
         table = list_rows(items, viewers, envelope=build.envelope("feed", "feed", mode))
         rows[name] = build.rows("feed", table)
     if build.has("feed_tombstones"):
@@ -169,10 +172,13 @@ def _digests(build: _Build) -> dict[str, DatasetRows]:
     if not build.has("digest_history"):
         return {}
     history = rows_of_known(build.frames["digest_history"], "user_id", build.known).collect()
-    lists = list_rows(digest_list(history), build.known["id"], envelope=build.envelope("digests", "digests"))
+    activities = build.frames["staged_activities"]
+    lists = list_rows(
+        digest_list(history, activities), build.known["id"], envelope=build.envelope("digests", "digests")
+    )
     return {
         "digests": build.rows("digests", lists),
-        "digest_details": build.rows("digests", detail_rows(history)),
+        "digest_details": build.rows("digests", detail_rows(history, activities)),
     }
 
 

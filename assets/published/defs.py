@@ -57,7 +57,7 @@ class Chosen:
 def config_hash_of(settings: Settings) -> str:
     """The configuration that decides a generation's rows beyond that of its products."""
     zone = settings.premium.reporting_time_zone
-    return hashlib.sha256(f"{settings.friends.config_hash()}|{zone}".encode()).hexdigest()
+    return hashlib.sha256(f"{settings.friends.config_hash()}|{settings.feed.reply_rule}|{zone}".encode()).hexdigest()
 
 
 def choose(lake: Lake, snapshot: Manifest, settings: Settings) -> Chosen:
@@ -127,6 +127,7 @@ def published_assets(partitions: dg.HourlyPartitionsDefinition) -> dg.AssetsDefi
                 cursor_key=key,
                 published={name for name, contract in REGISTRY.items() if contract.is_published},
                 friends=settings.friends,
+                reply_rule=settings.feed.reply_rule,
                 reporting_time_zone=settings.premium.reporting_time_zone,
             ),
             retention=settings.retention,

@@ -9,7 +9,7 @@ import polars as pl
 import pyarrow as pa
 
 from assets.published.encoding import compressed, instant, json_texts, text_buffers
-from assets.published.rows import NO_IDS, binary, etag_number, guard_columns
+from assets.published.rows import GUARDS, NO_IDS, binary, etag_number, guard_columns
 from store.datasets import MAILS
 
 _DIGEST: Final = (
@@ -45,10 +45,10 @@ _GROUP: Final = (
 _BODIES: Final = ("post", "comment")
 
 
-def digest_list(history: pl.DataFrame) -> pl.DataFrame:
+def digest_list(history: pl.DataFrame, activities: pl.LazyFrame) -> pl.DataFrame:
     """Digests, newest first, as :func:`assets.published.rows.list_rows` takes them."""
-    guards = _groups(history).group_by("digest_id").agg(
-        pl.col("guard_users", "guard_groups", "guard_objects").list.explode(keep_nulls=False, empty_as_null=False)
+    guards = _groups(history, activities).group_by("digest_id").agg(
+        pl.col(GUARDS).list.explode(keep_nulls=False, empty_as_null=False)
     )  # fmt: skip
     newest = history.sort("user_id", "due_at", "digest_id", descending=[False, True, False]).join(
         guards, on="digest_id", how="left", maintain_order="left"
@@ -58,15 +58,15 @@ def digest_list(history: pl.DataFrame) -> pl.DataFrame:
         json_texts(newest.select(_DIGEST)),
         (instant("due_at") + "|" + pl.col("digest_id")).alias("fragment_key"),
         pl.lit(value=False).alias("is_cold"),
-        *(pl.col(f"guard_{kind}").fill_null(NO_IDS) for kind in ("users", "groups", "objects")),
+        pl.col(GUARDS).fill_null(NO_IDS),
     )
 
 
-def detail_rows(history: pl.DataFrame) -> pa.Table:
+def detail_rows(history: pl.DataFrame, activities: pl.LazyFrame) -> pa.Table:
     """Rows of ``digest_details`` (``store.datasets.MAILS``), by the first 16 hex digits of ``digest_id``."""
     keyed = history.with_columns(digest_keys(history["digest_id"])).sort("key", "digest_id")
     groups = (
-        _groups(history)
+        _groups(history, activities)
         .join(keyed.select("digest_id", "key"), on="digest_id")
         .sort("key", "digest_id", "rank")
     )  # fmt: skip
@@ -102,22 +102,32 @@ def digest_keys(digest_ids: pl.Series) -> pl.Series:
     return pl.Series("key", numbers, dtype=pl.UInt64)
 
 
-def _groups(history: pl.DataFrame) -> pl.DataFrame:
-    """One row per rendered group: its JSON and its guards."""
+def _groups(history: pl.DataFrame, activities: pl.LazyFrame) -> pl.DataFrame:
+    """One row per rendered group: its JSON and its guards; the circle is the owner of what is not public."""
     flat = (
         history.select("digest_id", "groups")
         .explode("groups", keep_nulls=False, empty_as_null=False)
         .unnest("groups")
     )  # fmt: skip
+    is_body = pl.col("object_type").is_in(_BODIES)
+    objects = flat.filter(is_body)["object_id"].unique()
+    own = activities.filter(pl.col("id").is_in(objects.implode())).select(
+        pl.col("id").alias("object_id"), "actor_id", "group_id", "audience"
+    )
+    joined = flat.join(own.collect(), on="object_id", how="left", maintain_order="left")
 
-    def when(*object_types: str) -> pl.Expr:
-        return pl.concat_list(pl.when(pl.col("object_type").is_in(object_types)).then("object_id"))
+    def when(condition: pl.Expr, column: str) -> pl.Expr:
+        return pl.concat_list(pl.when(condition).then(column))
 
-    return flat.select(
+    def of(object_type: str) -> pl.Expr:
+        return when(pl.col("object_type") == object_type, "object_id")
+
+    return joined.select(
         "digest_id",
         "rank",
-        json_texts(flat.select(_GROUP)),
-        pl.concat_list("principal_ids", "sample_actor_ids", when("user")).alias("guard_users"),
-        when("group").alias("guard_groups"),
-        when(*_BODIES).alias("guard_objects"),
+        json_texts(joined.select(_GROUP)),
+        pl.concat_list("principal_ids", "sample_actor_ids", of("user")).alias("guard_users"),
+        pl.concat_list(of("group"), when(is_body, "group_id")).alias("guard_groups"),
+        when(is_body, "object_id").alias("guard_objects"),
+        when(is_body & (pl.col("audience") != "public"), "actor_id").alias("guard_circle"),
     )

@@ -15,13 +15,14 @@ import polars as pl
 import pyarrow as pa
 import zstandard
 
-from assets.published.kernels import BOOL, ID, IDS, INSTANT, NUMBER, TEXT, Bytes, Longs, distinct, json_rows
+from assets.published.kernels import BOOL, ID, IDS, INSTANT, NUMBER, TEXT, Bytes, Longs, distinct, json_rows, together
 
 _PARAMETERS: Final = zstandard.ZstdCompressionParameters.from_level(1, window_log=17, hash_log=12, min_match=6)
 """Level 1 with tables of a page's size: as small, and a quarter cheaper to make."""
 
 ROWS_AT_ONCE: Final = 32_768
 _SEGMENT_WORDS: Final = 2
+_NOBODY: Final = -1
 
 
 def json_texts(frame: pl.DataFrame) -> pl.Series:
@@ -101,6 +102,16 @@ def _stacked(parts: list[tuple[Longs, Any]], rows: int, kind: Any) -> tuple[Any,
     for slot, (own, _) in enumerate(parts):
         cuts[slot] = own + bases[slot]
     return np.concatenate([values for _, values in parts]) if parts else np.zeros(0, dtype=kind), cuts
+
+
+def united(name: str, frame: pl.DataFrame) -> pl.Series:
+    """Per row the distinct ids of all columns, each of ids or of lists of ids, ascending; null is nobody."""
+    lists = [each for each in frame.iter_columns() if isinstance(each.dtype, pl.List)]
+    single = [each.fill_null(_NOBODY).to_numpy() for each in frame.iter_columns() if each.dtype == pl.Int64]
+    numbers = np.stack(single) if single else np.zeros((0, frame.height), dtype=np.int64)
+    parts = [(cuts, np.where(is_there, ids, _NOBODY)) for cuts, ids, is_there in map(list_buffers, lists)]
+    ids, cuts = together(numbers, *_stacked(parts, frame.height, np.int64))
+    return list_series(name, *distinct(ids, cuts, ids >= 0))
 
 
 def guard_lists(*columns: pl.Series) -> tuple[Longs, Longs]:

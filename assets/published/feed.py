@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 import polars as pl
 
-from assets.published.encoding import (
-    encoded,
-    hex_digits,
-    json_texts,
-    list_buffers,
-    list_series,
-    text_buffers,
-    text_series,
-)
-from assets.published.kernels import Bytes, Longs, distinct, feed_principals
+from assets.published.encoding import encoded, hex_digits, json_texts, text_buffers, text_series, united
+from assets.published.kernels import Bytes
 from store.payloads import Mode
 
 _ITEM: Final = (
@@ -36,14 +28,20 @@ _ITEM: Final = (
     "reason",
     "is_unseen",
 )
+_ACTIVITY: Final = (
+    "id", "actor_id", "verb", "object_type", "object_id", "reply_to_user_id", "mentioned_user_ids", "group_id",
+    "audience", "object_audience", "created_at",
+)  # fmt: skip
+ReplyRule = Literal["friends", "all"]
 _ITEM_ID_BYTES: Final = 16
 _BAR: Final = np.frombuffer(b"|", dtype=np.uint8).reshape(1, 1)
-_NOBODY: Final = -1
 _BODIES: Final = ("post", "comment")
 """Object types that an activity of their own made (01.1)."""
 
 
-def feed_list(feed_items: pl.LazyFrame, activities: pl.LazyFrame, mode: Mode) -> pl.DataFrame:
+def feed_list(
+    feed_items: pl.LazyFrame, activities: pl.LazyFrame, mode: Mode, reply_rule: ReplyRule = "friends"
+) -> pl.DataFrame:
     """Items of one mode as :func:`assets.published.rows.list_rows` takes them."""
     items = feed_items.filter(pl.col("mode") == mode).sort("viewer_id", "position").collect()
     keyed = items.with_columns(sort_keys(items, mode).alias("sort_key"))
@@ -52,7 +50,7 @@ def feed_list(feed_items: pl.LazyFrame, activities: pl.LazyFrame, mode: Mode) ->
         json_texts(keyed.select(_ITEM)),
         pl.col("sort_key").alias("fragment_key"),
         (pl.col("reason") == "suggested").alias("is_cold"),
-    ).hstack(feed_guards(items, activities))
+    ).hstack(feed_guards(items, activities, reply_rule))
 
 
 def tombstone_documents(tombstones: pl.LazyFrame, viewers: pl.Series) -> tuple[pl.Series, pl.Series]:
@@ -86,55 +84,107 @@ def _joined(*parts: Bytes) -> pl.Series:
     return text_series("sort_key", np.ascontiguousarray(wide).ravel(), cuts)
 
 
-def feed_guards(items: pl.DataFrame, activities: pl.LazyFrame) -> pl.DataFrame:
-    """Per item: every principal of 03.1 that is known here, the groups, the activities it stands on.
+def feed_guards(items: pl.DataFrame, activities: pl.LazyFrame, reply_rule: ReplyRule = "friends") -> pl.DataFrame:
+    """Per item: every principal of 03.1 that is known here, the groups, the activities it stands on, the circle.
 
-    Principals: lead and sampled actors, the owner, and the replied-to and mentioned of the lead activity and
-    of the object's own activity; a user who is the object.
+    Principals: lead and sampled actors, the owner, and the replied-to and mentioned of the activities it stands
+    on; a user who is the object. An item stands on its lead activity, the object's own activity, and what each
+    sampled actor did. Circle: the actors and the owner of what is not public; whom a reply is to, if being
+    their friend is why it is shown.
     """
-    is_body = items["object_type"].is_in(_BODIES)
-    own_ids = items.select(pl.when(is_body).then("object_id").otherwise(_NOBODY)).to_series().to_numpy()
-    wanted = pl.concat([items["lead_activity_id"], items["object_id"].filter(is_body)]).unique()
-    found = activities.filter(pl.col("id").is_in(wanted.implode())).select(
-        "id",
-        "group_id",
-        pl.concat_list(
-            pl.col("mentioned_user_ids"), pl.concat_list("actor_id"), pl.concat_list("reply_to_user_id")
-        ).alias("principals"),
-    ).sort("id").collect()  # fmt: skip
-    lead, own = (_places(found["id"].to_numpy(), ids) for ids in (items["lead_activity_id"].to_numpy(), own_ids))
-    groups = np.append(found["group_id"].fill_null(_NOBODY).to_numpy(), _NOBODY)
-    principal_cuts, principals, is_there = list_buffers(found["principals"])
-    sample_cuts, samples, _ = list_buffers(items["sample_actor_ids"])
-    people = _several(items["lead_actor_id"], items["object_owner_id"], _when(items, "user"))
-    users = feed_principals(
-        lead, own, people, samples, sample_cuts, np.where(is_there, principals, _NOBODY), principal_cuts
+    is_body = pl.col("object_type").is_in(_BODIES)
+    acts = activities.select(_ACTIVITY)
+    wanted = pl.concat([items["lead_activity_id"], items.filter(is_body)["object_id"]]).unique()
+    found = acts.filter(pl.col("id").is_in(wanted.implode())).collect()
+    own = found.select(pl.all().name.prefix("own_"))
+    joined = (
+        items.with_columns(pl.when(is_body).then("object_id").alias("own_id"))
+        .with_row_index("place")
+        .join(
+            found.drop("object_type", "object_id", "verb", "created_at"),
+            left_on="lead_activity_id",
+            right_on="id",
+            how="left",
+            maintain_order="left",
+        )
+        .join(own, on="own_id", how="left", maintain_order="left")
+        .join(_shared(items, acts, reply_rule), on="place", how="left", maintain_order="left")
     )
-    places = np.stack([groups[lead], groups[own], _when(items, "group").to_numpy()], axis=1)
-    acts = np.stack([items["lead_activity_id"].to_numpy(), own_ids], axis=1)
+
+    def when(condition: pl.Expr, column: str) -> pl.Expr:
+        return pl.when(condition).then(column)
+
+    is_user, is_group = (pl.col("object_type") == each for each in ("user", "group"))
+    is_owners = pl.col("object_audience").ne_missing("public") | (is_body & pl.col("own_audience").ne_missing("public"))
     return pl.DataFrame(
-        [list_series("guard_users", *users), _known("guard_groups", places), _known("guard_objects", acts)]
+        [
+            united(
+                "guard_users",
+                joined.select(
+                    "lead_actor_id", "object_owner_id", "sample_actor_ids", "mentioned_user_ids", "reply_to_user_id",
+                    "actor_id", "own_mentioned_user_ids", "own_reply_to_user_id", "own_actor_id", "shared_users",
+                    when(is_user, "object_id"),
+                ),
+            ),
+            united(
+                "guard_groups", joined.select("group_id", "own_group_id", "shared_groups", when(is_group, "object_id"))
+            ),
+            united("guard_objects", joined.select("lead_activity_id", "own_id", "shared_objects")),
+            united(
+                "guard_circle",
+                joined.select(
+                    when(pl.col("audience").ne_missing("public"), "lead_actor_id"),
+                    when(is_owners, "object_owner_id"),
+                    _replied_to(pl.col("lead_actor_id"), reply_rule),
+                    "shared_circle",
+                ),
+            ),
+        ]
+    )  # fmt: skip
+
+
+def _shared(items: pl.DataFrame, acts: pl.LazyFrame, reply_rule: ReplyRule) -> pl.DataFrame:
+    """``place`` of each item of several actors, with the guards of what its sampled actors did to the object."""
+    several = (
+        items.with_row_index("place")
+        .filter(pl.col("actor_count") > 1)
+        .select(
+            "place", "viewer_id", "object_type", "object_id", "object_owner_id", "first_activity_at",
+            "last_activity_at", pl.col("verb").alias("card_verb"), pl.col("sample_actor_ids").alias("actor_id"),
+        )
+        .explode("actor_id", keep_nulls=False, empty_as_null=False)
+        .lazy()
+    )  # fmt: skip
+    is_of_card = (pl.col("verb") == pl.col("card_verb")) | (
+        (pl.col("card_verb") == "post") & (pl.col("verb") == "reshare")
+    )
+    is_owners = pl.col("object_audience") != "public"
+    return (
+        several.join(acts, on=["object_type", "object_id", "actor_id"])
+        .filter(is_of_card & pl.col("created_at").is_between("first_activity_at", "last_activity_at"))
+        .group_by("place")
+        .agg(
+            pl.col("id").alias("shared_objects"),
+            pl.col("group_id").drop_nulls().alias("shared_groups"),
+            pl.concat_list("mentioned_user_ids", pl.concat_list("reply_to_user_id"))
+            .list.explode(keep_nulls=False, empty_as_null=False)
+            .drop_nulls()
+            .alias("shared_users"),
+            pl.concat_list(
+                pl.concat_list(pl.when(pl.col("audience") != "public").then("actor_id")),
+                pl.concat_list(pl.when(is_owners).then("object_owner_id")),
+                pl.concat_list(_replied_to(pl.col("actor_id"), reply_rule)),
+            )
+            .list.explode(keep_nulls=False, empty_as_null=False)
+            .drop_nulls()
+            .alias("shared_circle"),
+        )
+        .collect()
     )
 
 
-def _when(items: pl.DataFrame, object_type: str) -> pl.Series:
-    """The object's id where it is of that type."""
-    return items.select(pl.when(pl.col("object_type") == object_type).then("object_id").otherwise(_NOBODY)).to_series()
-
-
-def _places(sorted_ids: Longs, ids: Longs) -> Longs:
-    """Where each of ``ids`` stands, -1 for those that are not there."""
-    at = np.searchsorted(sorted_ids, ids)
-    at[at == len(sorted_ids)] = -1
-    return np.where(sorted_ids[at] == ids, at, -1) if len(sorted_ids) else np.full(len(ids), -1)
-
-
-def _several(*columns: pl.Series) -> Longs:
-    return np.stack([column.fill_null(_NOBODY).to_numpy() for column in columns])
-
-
-def _known(name: str, ids: Longs) -> pl.Series:
-    """Each row's ids that are somebody's, as lists."""
-    return list_series(
-        name, *distinct(ids.ravel(), np.arange(len(ids) + 1, dtype=np.int64) * ids.shape[1], ids.ravel() >= 0)
-    )
+def _replied_to(actor: pl.Expr, reply_rule: ReplyRule) -> pl.Expr:
+    """Whom a reply is to, where being their friend is why the viewer sees it (03.1, reply rule)."""
+    replied_to, viewer = pl.col("reply_to_user_id"), pl.col("viewer_id")
+    is_why = (actor != viewer) & (replied_to != viewer) & pl.lit(reply_rule == "friends")
+    return pl.when(is_why).then(replied_to)

@@ -35,4 +35,5 @@ def recommendation_list(recommendations: pl.LazyFrame) -> pl.DataFrame:
         pl.concat_list(pl.concat_list("candidate_id"), "mutual_sample_ids").alias("guard_users"),
         NO_IDS.alias("guard_groups"),
         NO_IDS.alias("guard_objects"),
+        NO_IDS.alias("guard_circle"),
     )

@@ -105,7 +105,7 @@ def _put_instant(out: Bytes, at: int, micros: int) -> int:
 def _put_escaped(out: Bytes, at: int, data: Bytes, start: int, stop: int) -> int:
     for i in range(start, stop):
         byte = data[i]
-        if byte == _QUOTE or byte == _BACKSLASH:
+        if byte in (_QUOTE, _BACKSLASH):
             out[at] = _BACKSLASH
             out[at + 1] = byte
             at += 2
@@ -260,37 +260,24 @@ def distinct(ids: Longs, cuts: Longs, present: Flags) -> tuple[Longs, Longs]:
 
 
 @kernel
-def feed_principals(
-    lead: Longs,
-    own: Longs,
-    people: Longs,
-    samples: Longs,
-    sample_cuts: Longs,
-    principals: Longs,
-    principal_cuts: Longs,
-) -> tuple[Longs, Longs]:
-    """Who may revoke each item: ``people[:, item]``, its sampled actors, the principals of its two activities.
+def together(numbers: Longs, ids: Longs, id_cuts: Longs) -> tuple[Longs, Longs]:
+    """Per row the numbers of every slot and the ids of every list, end to end, and the cuts between rows.
 
-    ``lead`` and ``own`` are rows of ``principal_cuts``; anything below zero is nobody.
+    ``numbers[slot, row]``; ``id_cuts[list, row]`` into ``ids``.
     """
-    items = lead.size
-    cuts = np.zeros(items + 1, dtype=np.int64)
-    for item in range(items):
-        size = people.shape[0] + sample_cuts[item + 1] - sample_cuts[item]
-        for act in (lead[item], own[item]):
-            size += principal_cuts[act + 1] - principal_cuts[act] if act >= 0 else 0
-        cuts[item + 1] = cuts[item] + size
-    out, at = np.empty(cuts[items], dtype=np.int64), 0
-    for item in range(items):
-        for place in range(people.shape[0]):
-            out[at] = people[place, item]
+    rows = id_cuts.shape[1] - 1
+    cuts = np.zeros(rows + 1, dtype=np.int64)
+    for row in range(rows):
+        cuts[row + 1] = cuts[row] + numbers.shape[0]
+        for each in range(id_cuts.shape[0]):
+            cuts[row + 1] += id_cuts[each, row + 1] - id_cuts[each, row]
+    out, at = np.empty(cuts[rows], dtype=np.int64), 0
+    for row in range(rows):
+        for slot in range(numbers.shape[0]):
+            out[at] = numbers[slot, row]
             at += 1
-        for i in range(sample_cuts[item], sample_cuts[item + 1]):
-            out[at] = samples[i]
-            at += 1
-        for act in (lead[item], own[item]):
-            if act >= 0:
-                for i in range(principal_cuts[act], principal_cuts[act + 1]):
-                    out[at] = principals[i]
-                    at += 1
-    return distinct(out, cuts, out >= 0)
+        for each in range(id_cuts.shape[0]):
+            for i in range(id_cuts[each, row], id_cuts[each, row + 1]):
+                out[at] = ids[i]
+                at += 1
+    return out, cuts

@@ -8,12 +8,12 @@ from typing import Final
 import polars as pl
 
 from assets.published.encoding import json_texts
-from assets.published.rows import NO_IDS
+from assets.published.rows import GUARDS, NO_IDS
 
 USAGE_DAYS: Final = 92
 """The API serves 90 days that end today; today may be one day ahead or behind of UTC."""
 
-_NO_GUARDS: Final = tuple(NO_IDS.alias(name) for name in ("guard_users", "guard_groups", "guard_objects"))
+_NO_GUARDS: Final = tuple(NO_IDS.alias(name) for name in GUARDS)
 
 
 def entitlement_list(entitlements: pl.LazyFrame, plans: pl.LazyFrame, meters: pl.LazyFrame) -> pl.DataFrame:

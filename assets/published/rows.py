@@ -23,8 +23,8 @@ from store.datasets import DOCUMENTS, LISTS
 from store.payloads import DEFAULT_LIMIT
 from store.serving import STATES
 
-GUARDS: Final = ("guard_users", "guard_groups", "guard_objects")
-"""Columns of an items frame that hold lists of ids: who may revoke the item (06.1)."""
+GUARDS: Final = ("guard_users", "guard_groups", "guard_objects", "guard_circle")
+"""Columns of an items frame that hold lists of ids: who may revoke the item (06.1), as ``store.serving.Guards``."""
 
 NO_IDS: Final = pl.lit([], dtype=pl.List(pl.Int64))
 ROWS_AT_ONCE: Final = 2_048
@@ -68,7 +68,7 @@ def list_rows(items: pl.DataFrame, viewers: pl.Series, *, envelope: Envelope | N
     """Rows of a dataset of lists (``store.datasets.LISTS``), one per viewer, those without items included.
 
     ``items``: ``viewer_id`` i64, ``fragment`` str (JSON), ``fragment_key`` str, ``is_cold`` bool (a list of
-    nothing else is a cold start), the three :data:`GUARDS`; each viewer's in the order served. Items of others
+    nothing else is a cold start), the :data:`GUARDS`; each viewer's in the order served. Items of others
     than ``viewers`` are left out. ``envelope`` None stores no default page.
     """
     keys = viewers.unique().sort()
@@ -118,7 +118,7 @@ def document_rows(keys: pl.Series, bodies: pl.Series) -> pa.Table:
 
 
 def guard_columns(items: pl.DataFrame, starts: Longs, counts: Longs) -> tuple[pa.Array[Any], pa.Array[Any]]:
-    """The guards of each row's items and where each item's users, groups and objects begin."""
+    """The guards of each row's items and where each kind of each item begins."""
     ids, cuts = guard_lists(*items.select(GUARDS).iter_columns())
     starts, counts = starts * len(GUARDS), counts * len(GUARDS)
     return _list_array(_bounds(cuts, starts, counts), pa.array(ids)), ragged_offsets(cuts, starts, counts)

@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("demo:demo", "Embedded Postgres → world → snapshot → products → published generation → API."),
     "run": ("run:run", "Snapshot → staged → products → published, once, in this process."),
     "serve": ("serve:serve", "Serve the published generations over HTTP; docs at /docs."),
+    "revocations": ("revocations:revocations", "Tail the source for what was taken back, so that reads leave it out."),
     "token": ("token:token", "Print a token for trying the API."),
     "generations": ("generations:app", "The published generations: list, show, verify, rollback, pin, prune."),
     "evaluate": ("evaluate:app", "How good the products are, judged on this home's own data."),

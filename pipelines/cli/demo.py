@@ -85,7 +85,7 @@ def demo(
     _what_next(settings, person, listening, is_serving=not once)
     if not once:
         os.environ["FLOWFORGE_HOME"] = str(settings.home)
-        become_server(settings.api.host, listening, settings.api.workers)
+        become_server(settings.api.host, listening, settings.api.workers, settings.revocations.mode or "best_effort")
 
 
 def _wanted(settings: Settings, world: Path | None, users: int, seed: int) -> Wanted:

@@ -20,7 +20,7 @@ import pyarrow as pa
 STATES: Final = ("ready", "empty", "cold_start")
 """States of a stored list; ``building`` and ``degraded`` are decided at read (06.2)."""
 
-GUARD_KINDS: Final = 3
+GUARD_KINDS: Final = 4
 _PAGE_HEAD: Final = len(b'{"data":[')
 _ZSTD: Final = pa.Codec("zstd")
 _Code = Literal["Q", "q", "I", "B"]
@@ -33,11 +33,16 @@ class CorruptGeneration(Exception):
 
 
 class Guards(NamedTuple):
-    """Whose acts may revoke an item: ids of users, groups and activities, each sorted."""
+    """Whose acts may revoke an item: ids of users, groups and activities, each sorted.
+
+    ``circle``: the people whose friends alone, or who alone, may see it: empty for what is public. None in
+    files of format 1, which do not tell.
+    """
 
     users: tuple[int, ...]
     groups: tuple[int, ...]
     objects: tuple[int, ...]
+    circle: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,7 @@ class DatasetInfo:
     bytes: int
     sha256: str
     path: str
+    guard_kinds: int = GUARD_KINDS
 
 
 class _Part:
@@ -201,12 +207,13 @@ class Dataset:
         part, at = self._at(row)
         ids, cuts = part.slice("guards", at), part.slice("guard_offsets", at)
         spans = [tuple(ids[a:b]) for a, b in pairwise(cuts)]
-        return [Guards(*spans[i : i + GUARD_KINDS]) for i in range(0, len(spans), GUARD_KINDS)]
+        kinds = self.info.guard_kinds
+        return [Guards(*spans[i : i + kinds]) for i in range(0, len(spans), kinds)]
 
-    def guard_ids(self, row: int) -> frozenset[int]:
-        """Every guard id of the row, kinds mixed: a quick test before :meth:`guards`."""
+    def guard_ids(self, row: int) -> memoryview:
+        """Every guard id of the row, kinds mixed and repeated: a quick test before :meth:`guards`."""
         part, at = self._at(row)
-        return frozenset(part.slice("guards", at))
+        return part.slice("guards", at)
 
     def body(self, row: int) -> bytes:
         """The JSON document of a dataset of single documents."""

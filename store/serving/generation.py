@@ -17,11 +17,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from store.serving.dataset import CorruptGeneration, Dataset, DatasetInfo
+from store.serving.dataset import GUARD_KINDS, CorruptGeneration, Dataset, DatasetInfo
 
 FORMAT: Final = 2
-"""2: a list's items are kept once, compressed: the first ones in its page, the others beside it."""
+"""2: guards tell the circle; a list's items are kept once, compressed: the first in its page, the others beside it."""
 READABLE_FORMATS: Final = (FORMAT, FORMAT - 1)
+_GUARD_KINDS: Final = {1: GUARD_KINDS - 1, FORMAT: GUARD_KINDS}
+"""Format 1 did not record the circle."""
 MANIFEST: Final = "_manifest.json"
 _CHUNK: Final = 1 << 20
 Facts = tuple[tuple[str, int, int, int, int, int], ...]
@@ -88,7 +90,7 @@ class Generation:
 
 
 def facts_of(folder: Path) -> Facts:
-    """What tells that files are the very ones that were verified: nobody can copy or alter a file and keep its ctime."""
+    """What tells that files are the very ones that were verified: no copy and no change keeps the ctime."""
     try:
         found = sorted((path.name, path.stat()) for path in folder.iterdir())
     except OSError:
@@ -110,7 +112,7 @@ def is_marked(folder: Path) -> bool:
 
 
 def mark(folder: Path, facts: Facts) -> None:
-    """Note that the files of which ``facts`` were taken beforehand are verified; where nothing can be written, do not."""
+    """Note that the files of which ``facts`` were taken beforehand are verified, where anything can be written."""
     path = mark_path(folder)
     draft = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     with contextlib.suppress(OSError):
@@ -150,7 +152,10 @@ def read_info(folder: Path) -> GenerationInfo:
             as_of=_instant(content["as_of"]),
             code_version=content["code_version"],
             config_hash=content["config_hash"],
-            datasets=tuple(_dataset_info(name, entry) for name, entry in sorted(content["datasets"].items())),
+            datasets=tuple(
+                _dataset_info(name, entry, _GUARD_KINDS[content["format"]])
+                for name, entry in sorted(content["datasets"].items())
+            ),
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise CorruptGeneration(f"{path}: manifest cannot be read: {error!r}") from error
@@ -169,7 +174,7 @@ def _digest(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(_canonical(content)).hexdigest()
 
 
-def _dataset_info(name: str, entry: Mapping[str, Any]) -> DatasetInfo:
+def _dataset_info(name: str, entry: Mapping[str, Any], guard_kinds: int) -> DatasetInfo:
     file = entry["files"][0]
     if Path(file["path"]).name != file["path"]:
         raise ValueError(f"{file['path']!r} is not a file of the generation's folder")
@@ -182,6 +187,7 @@ def _dataset_info(name: str, entry: Mapping[str, Any]) -> DatasetInfo:
         bytes=file["bytes"],
         sha256=file["sha256"],
         path=file["path"],
+        guard_kinds=guard_kinds,
     )
 
 

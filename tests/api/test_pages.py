@@ -219,10 +219,10 @@ def test_a_pruned_generation_is_continued_by_value(tmp_path, path):
 def test_a_cut_by_value_continues_right_beside_the_value(values, beside, limit, is_forward):
     keys = [f"{value:02d}" for value in sorted(values)]
     cursor = Cursor("feed", "ranked", 1, "gone", is_forward, 0, f"{beside:02d}")
-    where = cut(keys, cursor, limit, by_order)
+    where = cut(keys, range(len(keys)), cursor, limit, by_order)
     expected = [k for k in keys if (k > cursor.value if is_forward else k < cursor.value)]
-    assert keys[where.start : where.stop] == (expected[:limit] if is_forward else expected[-limit:])
-    assert not where.has_way_back
+    assert [keys[place] for place in where.places] == (expected[:limit] if is_forward else expected[-limit:])
+    assert not where.has_before
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), unique=True), st.integers(0, 5), st.integers(0, 5))

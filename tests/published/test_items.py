@@ -10,9 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from assets.published.digests import detail_rows, digest_keys, digest_list
-from assets.published.feed import feed_list
+from assets.published.feed import ReplyRule, feed_list
 from assets.published.friends import recommendation_list
 from assets.published.premium import entitlement_list, usage_list
+from assets.published.rows import GUARDS
 from store import payloads
 from store.payloads import instant_text
 from tests.support.serving import (
@@ -27,6 +28,7 @@ from tests.support.serving import (
 )
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+NO_ACTIVITIES = table("staged_activities")
 ids = st.integers(0, 2**63 - 1)
 instants = st.integers(0, 2**52).map(lambda micros: EPOCH + timedelta(microseconds=micros))
 scores = st.integers(-(2**40), 2**60)
@@ -118,6 +120,8 @@ activity_rows = st.lists(
             "reply_to_user_id": st.none() | ids,
             "mentioned_user_ids": st.lists(ids, max_size=3),
             "group_id": st.none() | ids,
+            "audience": st.sampled_from(["public", "friends", "only_me"]),
+            "object_audience": st.sampled_from(["public", "friends"]),
         }
     ),
     min_size=2,
@@ -134,9 +138,7 @@ def test_the_guards_of_a_feed_item_are_its_principals_its_groups_and_its_activit
     full = [feed_item(1, "ranked", p, **{**row, "lead_activity_id": 5, "object_id": 6 if p % 2 else row["object_id"]})
             for p, row in enumerate(rows, start=1)]  # fmt: skip
     items = feed_list(table("feed_items", full), table("staged_activities", list(acts.values())), "ranked")
-    for row, users, groups, objects in zip(
-        full, items["guard_users"], items["guard_groups"], items["guard_objects"], strict=True
-    ):
+    for row, users, groups, objects, circle in zip(full, *items.select(GUARDS), strict=True):
         is_body = row["object_type"] in ("post", "comment")
         stands_on = [5, *([row["object_id"]] if is_body else [])]
         people = {row["lead_actor_id"], row["object_owner_id"], *row["sample_actor_ids"]}
@@ -148,6 +150,41 @@ def test_the_guards_of_a_feed_item_are_its_principals_its_groups_and_its_activit
         assert set(users.drop_nulls()) == people - {None}
         assert set(groups.drop_nulls()) == places - {None}
         assert set(objects.drop_nulls()) == set(stands_on)
+        lead, own = acts[5], acts.get(row["object_id"]) if is_body else None
+        inner = {row["lead_actor_id"]} if lead["audience"] != "public" else set()
+        if lead["object_audience"] != "public" or (is_body and (own is None or own["audience"] != "public")):
+            inner |= {row["object_owner_id"]}
+        if 1 not in (row["lead_actor_id"], lead["reply_to_user_id"]):
+            inner |= {lead["reply_to_user_id"]}
+        assert set(circle.drop_nulls()) == inner - {None}
+
+
+def test_a_card_of_several_is_guarded_by_what_each_sampled_actor_did() -> None:
+    at = AS_OF - timedelta(hours=1)
+    common = {"object_type": "post", "object_id": 9, "group_id": None, "created_at": at, "object_audience": "public"}
+
+    def act(id_: int, actor: int, verb: str, **more: Any) -> dict[str, Any]:
+        return {"id": id_, "actor_id": actor, "verb": verb, "mentioned_user_ids": [], "audience": "public", **common,
+                **more}  # fmt: skip
+
+    acts = [
+        act(9, 50, "post"),
+        act(21, 2, "comment"),
+        act(22, 3, "comment", mentioned_user_ids=[60], reply_to_user_id=61, group_id=7, audience="friends"),
+        act(23, 3, "comment", created_at=at - timedelta(days=1)),
+        act(24, 4, "comment", mentioned_user_ids=[66]),
+        act(25, 3, "reaction", mentioned_user_ids=[67]),
+    ]
+    row = feed_item(1, "ranked", 1, verb="comment", object_id=9, object_owner_id=50, lead_activity_id=21,
+                    lead_actor_id=2, actor_count=3, sample_actor_ids=[2, 3], other_count=1,
+                    first_activity_at=at, last_activity_at=at)  # fmt: skip
+    rules: tuple[ReplyRule, ...] = ("friends", "all")
+    for rule in rules:
+        found = feed_list(table("feed_items", [row]), table("staged_activities", acts), "ranked", rule).row(
+            0, named=True
+        )
+        named = [{each for each in found[column] if each is not None} for column in GUARDS]
+        assert named == [{2, 3, 50, 60, 61}, {7}, {9, 21, 22}, {3, 61} if rule == "friends" else {3}]
 
 
 @given(candidates=st.lists(ids, max_size=5, unique=True), mutuals=st.lists(ids, max_size=3), variant=texts)
@@ -192,10 +229,10 @@ def test_digests_are_the_models_of_their_rows_newest_first(
     for row in rows:
         row["groups"][0].update(text=text, object_id=object_id, object_type=None if object_id is None else "post")
     history = table("digest_history", rows[::-1]).collect()
-    items = digest_list(history)
+    items = digest_list(history, NO_ACTIVITIES)
     assert items["fragment"].to_list() == [digest_model(row).model_dump_json() for row in rows]
     assert items["fragment_key"].to_list() == [f"{instant_text(r['due_at'])}|{r['digest_id']}" for r in rows]
-    details = detail_rows(history)
+    details = detail_rows(history, NO_ACTIVITIES)
     for row, body in zip(rows, details["body"].to_pylist(), strict=True):
         group = row["groups"][0]
         expected = payloads.DigestGroup(
@@ -212,8 +249,18 @@ def test_digests_are_the_models_of_their_rows_newest_first(
     assert set(details["owner"].to_pylist()) <= {1}
 
 
+def test_a_digest_is_guarded_by_the_owner_and_the_group_of_what_is_not_public() -> None:
+    history = table("digest_history", [built_digest(1)]).collect()
+    for audience, circle in (("friends", {2}), ("public", set())):
+        acts = [{"id": 5001, "actor_id": 2, "group_id": 8, "audience": audience}]
+        found = digest_list(history, table("staged_activities", acts)).row(0, named=True)
+        assert [{each for each in found[name] if each is not None} for name in GUARDS] == [
+            {2, 3, 9}, {8}, {5001}, circle
+        ]  # fmt: skip
+
+
 def test_a_digest_without_groups_has_a_detail_without_groups() -> None:
-    details = detail_rows(table("digest_history", [built_digest(1, groups=[])]).collect())
+    details = detail_rows(table("digest_history", [built_digest(1, groups=[])]).collect(), NO_ACTIVITIES)
     assert details["body"].to_pylist()[0].endswith(b'"groups":[]}')
 
 
@@ -255,7 +302,7 @@ def test_no_rows_give_no_items() -> None:
     assert feed_list(table("feed_items"), frames["staged_activities"], "ranked").is_empty()
     assert recommendation_list(table("friend_recommendations")).is_empty()
     history = table("digest_history").collect()
-    assert digest_list(history).is_empty()
-    assert detail_rows(history).num_rows == 0
+    assert digest_list(history, NO_ACTIVITIES).is_empty()
+    assert detail_rows(history, NO_ACTIVITIES).num_rows == 0
     assert entitlement_list(table("entitlements"), frames["staged_plans"], frames["staged_meters"]).is_empty()
-    assert isinstance(digest_list(history).schema["guard_users"], pl.List)
+    assert isinstance(digest_list(history, NO_ACTIVITIES).schema["guard_users"], pl.List)

@@ -23,7 +23,7 @@ AT = datetime(2026, 11, 22, tzinfo=UTC)
 ids = st.integers(0, 2**63 - 1)
 id_lists = st.lists(ids, max_size=4)
 text = st.text(st.characters(exclude_characters="\n", exclude_categories=["Cs"]), max_size=12)
-item = st.tuples(text, text, st.booleans(), id_lists, id_lists, id_lists)
+item = st.tuples(text, text, st.booleans(), id_lists, id_lists, id_lists, id_lists)
 worlds = st.dictionaries(ids, st.lists(item, max_size=25), max_size=8)
 
 
@@ -69,7 +69,7 @@ def check_list(dataset: Dataset, row: int, viewer: int, items: list[Any]) -> Non
     assert dataset.joined(row, 3) == b",".join(bodies[3:])
     assert dataset.fragment_keys(row) == [key for _, key, *_ in items]
     assert dataset.guards(row) == [Guards(*(tuple(sorted(set(g))) for g in guards)) for _, _, _, *guards in items]
-    assert dataset.guard_ids(row) == {g for _, _, _, *guards in items for some in guards for g in some}
+    assert set(dataset.guard_ids(row)) == {g for _, _, _, *guards in items for some in guards for g in some}
     state = "empty" if not items else "cold_start" if all(cold for _, _, cold, *_ in items) else "ready"
     assert dataset.state(row) == state
     page = json.loads(dataset.page_json(row))
@@ -80,7 +80,7 @@ def check_list(dataset: Dataset, row: int, viewer: int, items: list[Any]) -> Non
 
 
 def test_items_of_people_who_are_not_viewers_are_left_out(tmp_path: Path) -> None:
-    frame = items_frame({1: [("a", "k", False, [], [], [])], 2: [("b", "k", False, [], [], [])]})
+    frame = items_frame({1: [("a", "k", False, [], [], [], [])], 2: [("b", "k", False, [], [], [], [])]})
     dataset = mapped("feed", list_rows(frame, pl.Series([2, 3], dtype=pl.Int64), envelope=None), tmp_path)
     assert [dataset.find(key) for key in (1, 2, 3)] == [None, 0, 1]
     assert dataset.fragments(0) == [b'"b"']
@@ -89,7 +89,7 @@ def test_items_of_people_who_are_not_viewers_are_left_out(tmp_path: Path) -> Non
 
 
 def test_the_arrow_file_is_the_same_whatever_the_order_of_viewers_and_chunks(tmp_path: Path) -> None:
-    world = {n: [(str(n), "k", False, [n], [], [])] for n in range(50)}
+    world = {n: [(str(n), "k", False, [n], [], [], [])] for n in range(50)}
     frame = items_frame(world)
     chunked = pl.concat([frame[:13], frame[13:]], rechunk=False)
     for name, items, order in (("a", frame, range(50)), ("b", chunked, reversed(range(50)))):

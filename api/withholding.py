@@ -1,0 +1,194 @@
+"""What is withheld of a person's list because of what happened in the source since it was made (spec 06.2).
+
+Lives here: which items of which stored list, and the state it then has. Does not belong here: the rules
+(``store.revocations``), or cutting pages (api.pages). What is found for a row is remembered as long as the
+same revocations are known, so that a row without a hit costs one look into a byte array.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple, cast
+
+from store.payloads import DEFAULT_LIMIT
+from store.revocations import Held, Item, Revocations
+from store.serving import Dataset, Generation, Guards
+
+MAX_ROWS_REMEMBERED: Final = 20_000
+COLD_REASONS: Final = ("suggested", "popular_in_country")
+"""Reasons of items that say nothing of the viewer's own circle; a list of nothing else is a cold start."""
+_Judge = Callable[[Held | None, Dataset, int, bool], frozenset[int]]
+
+
+class Withheld(NamedTuple):
+    """Places of the items of a row that may not be shown, and the state of the list without them."""
+
+    places: frozenset[int]
+    state: str | None
+    """None: as stored."""
+
+    @property
+    def is_degraded(self) -> bool:
+        """Whether items are withheld because revocations are stale."""
+        return self.state == "degraded"
+
+    def touches(self, limit: int = DEFAULT_LIMIT) -> bool:
+        """Whether the first ``limit`` items are not simply those stored."""
+        return self.state == "degraded" or any(place < limit for place in self.places)
+
+
+NOTHING: Final = Withheld(frozenset(), None)
+
+
+@dataclass
+class _Remembered:
+    """What was found in one dataset while the same revocations are known."""
+
+    is_clean: bytearray
+    found: dict[tuple[int, bool], Withheld] = field(default_factory=dict)
+
+
+class Withholding:
+    """Judges rows by what ``revocations`` knows now."""
+
+    def __init__(self, revocations: Revocations) -> None:
+        self._revocations = revocations
+
+    def is_gone(self, generation: Generation, user_id: int) -> bool:
+        """Whether a user whom the generation knows is no longer active, or to be erased."""
+        held = self._revocations.view(generation.as_of).held
+        return held is not None and user_id in held.gone
+
+    def of(self, generation: Generation, dataset: Dataset, row: int) -> Withheld:
+        """What is withheld of a row, now. Datasets that nothing revokes: nothing."""
+        judge = _JUDGES.get(dataset.name)
+        if judge is None:
+            return NOTHING
+        held, is_degraded = self._revocations.view(dataset.as_of)
+        if held is None:
+            return _judged(judge, None, dataset, row, is_degraded) if is_degraded else NOTHING
+        if held.is_empty and not is_degraded:
+            return NOTHING
+        remembered = _remembered(held, generation, dataset)
+        if remembered.is_clean[row] and not is_degraded:
+            return NOTHING
+        found = remembered.found.get((row, is_degraded))
+        if found is None:
+            found = _judged(judge, held, dataset, row, is_degraded)
+            if not is_degraded and not found.places:
+                remembered.is_clean[row] = 1
+                return NOTHING
+            if len(remembered.found) >= MAX_ROWS_REMEMBERED:
+                remembered.found.clear()
+            remembered.found[row, is_degraded] = found
+        return found
+
+
+def _remembered(held: Held, generation: Generation, dataset: Dataset) -> _Remembered:
+    key = (generation.id, dataset.name)
+    found = held.memory.get(key)
+    if found is None:
+        found = held.memory[key] = _Remembered(bytearray(dataset.rows))
+    return cast(_Remembered, found)
+
+
+def _judged(judge: _Judge, held: Held | None, dataset: Dataset, row: int, is_degraded: bool) -> Withheld:
+    places = judge(held, dataset, row, is_degraded)
+    if is_degraded:
+        return Withheld(places, "degraded")
+    return Withheld(places, _state(dataset, row, places)) if places else NOTHING
+
+
+def _state(dataset: Dataset, row: int, places: frozenset[int]) -> str:
+    kept = [item for place, item in enumerate(dataset.fragments(row)) if place not in places]
+    if not kept:
+        return "empty"
+    is_cold = all(_reason(json.loads(item)) in COLD_REASONS for item in kept)
+    return "cold_start" if is_cold else "ready"
+
+
+def _reason(item: dict[str, Any]) -> str | None:
+    return item.get("reason") or item.get("reason_code")
+
+
+def _feed(held: Held | None, dataset: Dataset, row: int, is_degraded: bool) -> frozenset[int]:
+    viewer = dataset.key(row)
+    if not is_degraded and held is not None and not held.may_touch(viewer, dataset.guard_ids(row)):
+        return frozenset()
+    withheld = set()
+    for place, (fragment, guards) in enumerate(_items(dataset, row)):
+        is_hit = held is not None and held.is_suspect(viewer, guards) and held.withholds(
+            _item(viewer, json.loads(fragment), guards)
+        )  # fmt: skip
+        if is_hit or (is_degraded and not _is_public(guards)):
+            withheld.add(place)
+    return frozenset(withheld)
+
+
+def _friends(held: Held | None, dataset: Dataset, row: int, is_degraded: bool) -> frozenset[int]:
+    viewer = dataset.key(row)
+    if not is_degraded and held is not None and not held.may_touch_people(viewer, dataset.guard_ids(row)):
+        return frozenset()
+    candidates = [int(key) for key in dataset.fragment_keys(row)]
+    withheld = set()
+    for place, (candidate, (fragment, guards)) in enumerate(zip(candidates, _items(dataset, row), strict=True)):
+        is_hit = held is not None and held.withholds_recommendation(viewer, candidate, guards.users)
+        if is_hit or (is_degraded and not _names_nobody_else(json.loads(fragment))):
+            withheld.add(place)
+    return frozenset(withheld)
+
+
+def _digests(held: Held | None, dataset: Dataset, row: int, is_degraded: bool) -> frozenset[int]:
+    """A digest is text about friends: stale revocations withhold every one."""
+    if is_degraded or held is None:
+        return frozenset(range(dataset.count(row)))
+    viewer = dataset.key(row)
+    if not held.may_touch(viewer, dataset.guard_ids(row)):
+        return frozenset()
+    return frozenset(
+        place for place, guards in enumerate(dataset.guards(row)) if held.withholds_digest(viewer, *guards)
+    )
+
+
+_JUDGES: Final[dict[str, _Judge]] = {
+    "feed": _feed,
+    "feed_chronological": _feed,
+    "friend_recommendations": _friends,
+    "digests": _digests,
+}
+
+
+def _items(dataset: Dataset, row: int) -> Iterator[tuple[bytes, Guards]]:
+    return zip(dataset.fragments(row), dataset.guards(row), strict=True)
+
+
+def _is_public(guards: Guards) -> bool:
+    """Whether everybody may see a feed item, as far as its generation knows."""
+    return guards.circle == () and not guards.groups
+
+
+def _names_nobody_else(item: dict[str, Any]) -> bool:
+    return item["reason_code"] in COLD_REASONS and not item["mutual_sample_ids"]
+
+
+def _item(viewer: int, item: dict[str, Any], guards: Guards) -> Item:
+    owner = item["object_owner_id"]
+    return Item(
+        viewer=viewer,
+        verb=item["verb"],
+        object_type=item["object_type"],
+        object_id=int(item["object_id"]),
+        owner=None if owner is None else int(owner),
+        actors=_ids([item["lead_actor_id"], *item["sample_actor_ids"]]),
+        is_suggested=item["reason"] == "suggested",
+        users=guards.users,
+        groups=guards.groups,
+        objects=guards.objects,
+        circle=guards.circle,
+    )
+
+
+def _ids(texts: Iterable[str]) -> frozenset[int]:
+    return frozenset(map(int, texts))

@@ -1,0 +1,110 @@
+"""Following the file of revocations: what a reader knows, and how long ago the source was read (spec 06.2).
+
+Lives here: the poll, the swap of one reference, staleness. Does not belong here: the event loop
+(``refresh`` blocks: run it in a thread), alerts.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final, Literal, NamedTuple
+
+from store.revocations.entries import CURRENT, FOLDER, RevocationFile, RevocationsUnreadable, micros, read_file
+from store.revocations.rules import Held
+
+Mode = Literal["required", "best_effort", "off"]
+MAX_VIEWS: Final = 16
+_Signature = tuple[int, int, int]
+
+
+class View(NamedTuple):
+    """What counts for data of one ``as_of``. ``is_degraded``: what is not public is to be withheld."""
+
+    held: Held | None
+    is_degraded: bool
+
+
+_UNBOUND: Final = View(None, is_degraded=False)
+
+
+class Revocations:
+    """The revocations below ``home`` as one reader knows them."""
+
+    def __init__(self, home: Path, mode: Mode, stale_seconds: float) -> None:
+        """Nothing is read before the first :meth:`refresh`."""
+        self.path = home / FOLDER / CURRENT
+        self.mode = mode
+        self.stale_seconds = stale_seconds
+        self.last_error: str | None = None
+        """Why the file that stands is not the one applied; None when it is."""
+        self._file: RevocationFile | None = None
+        self._read_at = 0.0
+        self._views: dict[datetime, Held] = {}
+        self._signature: _Signature | None = None
+
+    def refresh(self) -> bool:
+        """Look at the file; True when other entries are applied than before. What is known stays if it cannot be read.
+
+        An unreadable file is looked at again when it is replaced; meanwhile what is known grows old.
+        """
+        if self.mode == "off":
+            return False
+        try:
+            stat = self.path.stat()
+            signature = (stat.st_mtime_ns, stat.st_ino, stat.st_size)
+            if signature == self._signature:
+                return False
+            self._signature, file = signature, read_file(self.path)
+        except FileNotFoundError:
+            self._signature, self.last_error = (
+                None,
+                f"{self.path}: there is none yet: is `flowforge revocations` running?",
+            )
+            return False
+        except (RevocationsUnreadable, OSError) as error:
+            self.last_error = str(error)
+            return False
+        self.last_error = None
+        before, self._read_at = self._file, file.read_at.timestamp()
+        if before is not None and (before.content, before.since) == (file.content, file.since):
+            return False
+        views = {as_of: Held(file, micros(as_of)) for as_of in list(self._views)}
+        self._file, self._views = file, views
+        return True
+
+    def view(self, as_of: datetime) -> View:
+        """What counts for data of ``as_of``, now."""
+        if self.mode == "off":
+            return _UNBOUND
+        file = self._file
+        if file is None:
+            return View(None, self.mode == "required")
+        held = self._views.get(as_of)
+        if held is None:
+            views = self._views if len(self._views) < MAX_VIEWS else {}
+            held = Held(file, micros(as_of))
+            self._views = {**views, as_of: held}
+        if self.mode == "best_effort":
+            return View(held, is_degraded=False)
+        return View(held, self.is_stale() or as_of < file.since)
+
+    def age_seconds(self) -> float | None:
+        """Seconds since the source was read; None before the first file, and with mode ``off``.
+
+        A time ahead of this clock by more than the limit is no knowledge either.
+        """
+        if self._file is None or self.mode == "off":
+            return None
+        age = time.time() - self._read_at
+        return max(0.0, age) if age > -self.stale_seconds else None
+
+    def is_stale(self) -> bool:
+        """Whether more than ``stale_seconds`` passed since the source was read, or it was never read."""
+        age = self.age_seconds()
+        return age is None or age > self.stale_seconds
+
+    def read_at(self) -> datetime | None:
+        """When the source was last read."""
+        return None if self._file is None else datetime.fromtimestamp(self._read_at, UTC)
