@@ -37,14 +37,16 @@ LISTS: Final = _fields(
     etag=pa.uint64(),
     state=pa.uint8(),
     page=pa.large_binary(),
+    page_count=pa.uint32(),
     fragments=pa.large_binary(),
     fragment_offsets=_OFFSETS,
     fragment_keys=pa.large_binary(),
     guards=_IDS,
     guard_offsets=_OFFSETS,
 )
-"""A list per user. ``fragments``: the items' JSON, each followed by a comma; ``fragment_offsets``: where each
-begins, and the end; ``fragment_keys``: one line per item; ``guards``: per item users, groups, objects,
+"""A list per user. ``page``: the default page (zstd), which holds the first ``page_count`` items; ``fragments``: the
+JSON of the others, between commas (zstd); ``fragment_offsets``: where each item, followed by a comma, begins in the
+list of all, and the end; ``fragment_keys``: one line per item; ``guards``: per item users, groups, objects,
 circle."""
 
 DOCUMENTS: Final = _fields(key=pa.uint64(), etag=pa.uint64(), body=pa.large_binary())

@@ -8,7 +8,8 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from assets.published.rows import GUARDS, NO_IDS, encoded, etag_number, guard_columns, id_lists, ids, instant
+from assets.published.encoding import compressed, instant, json_texts, text_buffers
+from assets.published.rows import GUARDS, NO_IDS, binary, etag_number, guard_columns
 from store.datasets import MAILS
 
 _DIGEST: Final = (
@@ -16,10 +17,10 @@ _DIGEST: Final = (
     "kind",
     "channel",
     "period_key",
-    instant("window_start"),
-    instant("window_end"),
-    instant("due_at"),
-    instant("deliver_after"),
+    "window_start",
+    "window_end",
+    "due_at",
+    "deliver_after",
     "time_zone",
     "subject",
     "eligible_count",
@@ -33,16 +34,15 @@ _GROUP: Final = (
     "category",
     "verb",
     "object_type",
-    ids("object_id"),
+    "object_id",
     "actor_count",
-    id_lists("sample_actor_ids"),
-    id_lists("notification_ids"),
-    instant("last_activity_at"),
+    "sample_actor_ids",
+    "notification_ids",
+    "last_activity_at",
     "text",
     "item_count",
 )
 _BODIES: Final = ("post", "comment")
-_ZSTD: Final = pa.Codec("zstd", 3)
 
 
 def digest_list(history: pl.DataFrame, activities: pl.LazyFrame) -> pl.DataFrame:
@@ -50,19 +50,16 @@ def digest_list(history: pl.DataFrame, activities: pl.LazyFrame) -> pl.DataFrame
     guards = _groups(history, activities).group_by("digest_id").agg(
         pl.col(GUARDS).list.explode(keep_nulls=False, empty_as_null=False)
     )  # fmt: skip
-    return (
-        history.sort(
-            "user_id", "due_at", "digest_id", descending=[False, True, False]
-        )
-        .join(guards, on="digest_id", how="left", maintain_order="left")
-        .select(
-            pl.col("user_id").alias("viewer_id"),
-            encoded(*_DIGEST).alias("fragment"),
-            (instant("due_at") + "|" + pl.col("digest_id")).alias("fragment_key"),
-            pl.lit(value=False).alias("is_cold"),
-            pl.col(GUARDS).fill_null(NO_IDS),
-        )
-    )  # fmt: skip
+    newest = history.sort("user_id", "due_at", "digest_id", descending=[False, True, False]).join(
+        guards, on="digest_id", how="left", maintain_order="left"
+    )
+    return newest.select(
+        pl.col("user_id").alias("viewer_id"),
+        json_texts(newest.select(_DIGEST)),
+        (instant("due_at") + "|" + pl.col("digest_id")).alias("fragment_key"),
+        pl.lit(value=False).alias("is_cold"),
+        pl.col(GUARDS).fill_null(NO_IDS),
+    )
 
 
 def detail_rows(history: pl.DataFrame, activities: pl.LazyFrame) -> pa.Table:
@@ -74,21 +71,24 @@ def detail_rows(history: pl.DataFrame, activities: pl.LazyFrame) -> pa.Table:
         .sort("key", "digest_id", "rank")
     )  # fmt: skip
     texts = groups.group_by("digest_id", maintain_order=True).agg(pl.col("fragment").str.join(","))
-    documents = keyed.join(texts, on="digest_id", how="left", maintain_order="left").select(
-        (pl.lit('{"digest":') + encoded(*_DIGEST) + ',"groups":[' + pl.col("fragment").fill_null("") + "]}").alias(
+    digests = keyed.join(texts.rename({"fragment": "groups_json"}), on="digest_id", how="left", maintain_order="left")
+    documents = digests.select(json_texts(digests.select(_DIGEST)).alias("digest"), "groups_json").select(
+        (pl.lit('{"digest":') + pl.col("digest") + ',"groups":[' + pl.col("groups_json").fill_null("") + "]}").alias(
             "body"
         )
     )
     counts = keyed["groups"].list.len().cast(pl.Int64).to_numpy()
     guards, guard_offsets = guard_columns(groups, np.cumsum(counts) - counts, counts)
     bodies = documents["body"]
+    html_cuts, html = text_buffers(keyed["html"])
+    mails, mail_cuts = compressed(html, html_cuts)
     return pa.Table.from_arrays(
         [
             pa.array(keyed["key"].to_numpy()),
             pa.array(np.array([etag_number(text.encode(), "ready") for text in bodies], dtype=np.uint64)),
             pa.array(keyed["user_id"].to_numpy().astype(np.uint64)),
-            pa.array([text.encode() for text in bodies], pa.large_binary()),
-            pa.array([_ZSTD.compress(html.encode(), asbytes=True) for html in keyed["html"]], pa.large_binary()),
+            binary(*text_buffers(bodies)),
+            binary(mail_cuts, mails),
             guards,
             guard_offsets,
         ],
@@ -125,7 +125,7 @@ def _groups(history: pl.DataFrame, activities: pl.LazyFrame) -> pl.DataFrame:
     return joined.select(
         "digest_id",
         "rank",
-        encoded(*_GROUP).alias("fragment"),
+        json_texts(joined.select(_GROUP)),
         pl.concat_list("principal_ids", "sample_actor_ids", of("user")).alias("guard_users"),
         pl.concat_list(of("group"), when(is_body, "group_id")).alias("guard_groups"),
         when(is_body, "object_id").alias("guard_objects"),

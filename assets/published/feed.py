@@ -7,7 +7,8 @@ from typing import Final, Literal
 import numpy as np
 import polars as pl
 
-from assets.published.rows import NO_IDS, encoded, hex16, id_lists, ids, instant
+from assets.published.encoding import encoded, hex_digits, json_texts, text_buffers, text_series, united
+from assets.published.kernels import Bytes
 from store.payloads import Mode
 
 _ITEM: Final = (
@@ -15,15 +16,15 @@ _ITEM: Final = (
     "sort_key",
     "verb",
     "object_type",
-    ids("object_id"),
-    ids("object_owner_id"),
-    ids("lead_activity_id"),
-    ids("lead_actor_id"),
+    "object_id",
+    "object_owner_id",
+    "lead_activity_id",
+    "lead_actor_id",
     "actor_count",
-    id_lists("sample_actor_ids"),
+    "sample_actor_ids",
     "other_count",
-    instant("first_activity_at"),
-    instant("last_activity_at"),
+    "first_activity_at",
+    "last_activity_at",
     "reason",
     "is_unseen",
 )
@@ -32,6 +33,8 @@ _ACTIVITY: Final = (
     "audience", "object_audience", "created_at",
 )  # fmt: skip
 ReplyRule = Literal["friends", "all"]
+_ITEM_ID_BYTES: Final = 16
+_BAR: Final = np.frombuffer(b"|", dtype=np.uint8).reshape(1, 1)
 _BODIES: Final = ("post", "comment")
 """Object types that an activity of their own made (01.1)."""
 
@@ -44,7 +47,7 @@ def feed_list(
     keyed = items.with_columns(sort_keys(items, mode).alias("sort_key"))
     return keyed.select(
         "viewer_id",
-        encoded(*_ITEM).alias("fragment"),
+        json_texts(keyed.select(_ITEM)),
         pl.col("sort_key").alias("fragment_key"),
         (pl.col("reason") == "suggested").alias("is_cold"),
     ).hstack(feed_guards(items, activities, reply_rule))
@@ -64,13 +67,21 @@ def tombstone_documents(tombstones: pl.LazyFrame, viewers: pl.Series) -> tuple[p
 
 def sort_keys(items: pl.DataFrame, mode: Mode) -> pl.Series:
     """The opaque, fixed-width keys of ``store.payloads`` (ranked and chronological), vectorised."""
-    newest_first = hex16(((1 << 59) - items["last_activity_at"].to_physical().to_numpy()).astype(np.uint64))
-    time = newest_first.str.slice(1)
+    newest_first = hex_digits(((1 << 59) - items["last_activity_at"].to_physical().to_numpy()).astype(np.uint64))[:, 1:]
     if mode == "chronological":
-        return time + "|" + hex16(items["lead_activity_id"].to_numpy().astype(np.uint64))
+        return _joined(newest_first, _BAR, hex_digits(items["lead_activity_id"].to_numpy().astype(np.uint64)))
     suggested = (items["reason"] == "suggested").to_numpy().astype(np.uint64) << np.uint64(63)
     by_score = ((1 << 62) - items["score"].to_numpy()).astype(np.uint64)
-    return hex16(suggested | by_score) + time + "|" + items["item_id"]
+    _, item_ids = text_buffers(items["item_id"])
+    return _joined(hex_digits(suggested | by_score), newest_first, _BAR, item_ids.reshape(-1, _ITEM_ID_BYTES))
+
+
+def _joined(*parts: Bytes) -> pl.Series:
+    """Texts of a fixed width from their parts, each a row of bytes per text (or one row for all)."""
+    rows = len(parts[0])
+    wide = np.concatenate([np.broadcast_to(part, (rows, part.shape[1])) for part in parts], axis=1)
+    cuts = np.arange(rows + 1, dtype=np.int64) * wide.shape[1]
+    return text_series("sort_key", np.ascontiguousarray(wide).ravel(), cuts)
 
 
 def feed_guards(items: pl.DataFrame, activities: pl.LazyFrame, reply_rule: ReplyRule = "friends") -> pl.DataFrame:
@@ -100,43 +111,36 @@ def feed_guards(items: pl.DataFrame, activities: pl.LazyFrame, reply_rule: Reply
         .join(_shared(items, acts, reply_rule), on="place", how="left", maintain_order="left")
     )
 
-    def when(object_type: str) -> pl.Expr:
-        return pl.concat_list(pl.when(pl.col("object_type") == object_type).then("object_id"))
+    def when(condition: pl.Expr, column: str) -> pl.Expr:
+        return pl.when(condition).then(column)
 
-    def mentioned(prefix: str) -> tuple[pl.Expr, pl.Expr, pl.Expr]:
-        return (
-            pl.col(f"{prefix}mentioned_user_ids").fill_null(NO_IDS),
-            pl.concat_list(f"{prefix}reply_to_user_id"),
-            pl.concat_list(f"{prefix}actor_id"),
-        )
-
+    is_user, is_group = (pl.col("object_type") == each for each in ("user", "group"))
     is_owners = pl.col("object_audience").ne_missing("public") | (is_body & pl.col("own_audience").ne_missing("public"))
-    return joined.select(
-        pl.concat_list(
-            pl.concat_list("lead_actor_id"),
-            pl.concat_list("object_owner_id"),
-            pl.col("sample_actor_ids"),
-            *mentioned(""),
-            *mentioned("own_"),
-            when("user"),
-            pl.col("shared_users").fill_null(NO_IDS),
-        ).alias("guard_users"),
-        pl.concat_list(
-            pl.concat_list("group_id"),
-            pl.concat_list("own_group_id"),
-            when("group"),
-            pl.col("shared_groups").fill_null(NO_IDS),
-        ).alias("guard_groups"),
-        pl.concat_list(
-            pl.concat_list("lead_activity_id"), pl.concat_list("own_id"), pl.col("shared_objects").fill_null(NO_IDS)
-        ).alias("guard_objects"),
-        pl.concat_list(
-            pl.concat_list(pl.when(pl.col("audience").ne_missing("public")).then("lead_actor_id")),
-            pl.concat_list(pl.when(is_owners).then("object_owner_id")),
-            pl.concat_list(_replied_to(pl.col("lead_actor_id"), reply_rule)),
-            pl.col("shared_circle").fill_null(NO_IDS),
-        ).alias("guard_circle"),
-    )
+    return pl.DataFrame(
+        [
+            united(
+                "guard_users",
+                joined.select(
+                    "lead_actor_id", "object_owner_id", "sample_actor_ids", "mentioned_user_ids", "reply_to_user_id",
+                    "actor_id", "own_mentioned_user_ids", "own_reply_to_user_id", "own_actor_id", "shared_users",
+                    when(is_user, "object_id"),
+                ),
+            ),
+            united(
+                "guard_groups", joined.select("group_id", "own_group_id", "shared_groups", when(is_group, "object_id"))
+            ),
+            united("guard_objects", joined.select("lead_activity_id", "own_id", "shared_objects")),
+            united(
+                "guard_circle",
+                joined.select(
+                    when(pl.col("audience").ne_missing("public"), "lead_actor_id"),
+                    when(is_owners, "object_owner_id"),
+                    _replied_to(pl.col("lead_actor_id"), reply_rule),
+                    "shared_circle",
+                ),
+            ),
+        ]
+    )  # fmt: skip
 
 
 def _shared(items: pl.DataFrame, acts: pl.LazyFrame, reply_rule: ReplyRule) -> pl.DataFrame:

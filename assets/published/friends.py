@@ -6,35 +6,34 @@ from typing import Final
 
 import polars as pl
 
-from assets.published.rows import NO_IDS, encoded, id_lists, ids
+from assets.published.encoding import json_texts
+from assets.published.rows import NO_IDS
 
 COLD_REASONS: Final = ("popular_in_country", "suggested")
 """Reasons that say nothing of the viewer's own graph: a list of nothing else is a cold start."""
 
+_ITEM: Final = (
+    "rank",
+    "candidate_id",
+    "reason_code",
+    "mutual_count",
+    "mutual_sample_ids",
+    "shared_group_count",
+    "shared_group_ids",
+    "variant",
+)
+
 
 def recommendation_list(recommendations: pl.LazyFrame) -> pl.DataFrame:
     """Items as :func:`assets.published.rows.list_rows` takes them; guards: the candidate and the named mutuals."""
-    item = encoded(
-        "rank",
-        ids("candidate_id"),
-        "reason_code",
-        "mutual_count",
-        id_lists("mutual_sample_ids"),
-        "shared_group_count",
-        id_lists("shared_group_ids"),
-        "variant",
-    )
-    return (
-        recommendations.sort("viewer_id", "rank")
-        .select(
-            "viewer_id",
-            item.alias("fragment"),
-            pl.col("candidate_id").cast(pl.String).alias("fragment_key"),
-            pl.col("reason_code").is_in(COLD_REASONS).alias("is_cold"),
-            pl.concat_list(pl.concat_list("candidate_id"), "mutual_sample_ids").alias("guard_users"),
-            NO_IDS.alias("guard_groups"),
-            NO_IDS.alias("guard_objects"),
-            NO_IDS.alias("guard_circle"),
-        )
-        .collect()
+    ranked = recommendations.sort("viewer_id", "rank").collect()
+    return ranked.select(
+        "viewer_id",
+        json_texts(ranked.select(_ITEM)),
+        pl.col("candidate_id").cast(pl.String).alias("fragment_key"),
+        pl.col("reason_code").is_in(COLD_REASONS).alias("is_cold"),
+        pl.concat_list(pl.concat_list("candidate_id"), "mutual_sample_ids").alias("guard_users"),
+        NO_IDS.alias("guard_groups"),
+        NO_IDS.alias("guard_objects"),
+        NO_IDS.alias("guard_circle"),
     )

@@ -12,7 +12,7 @@ from typing import Final
 
 import polars as pl
 
-from assets.published.rows import encoded
+from assets.published.encoding import encoded
 from store.payloads import METRICS, Metric
 
 Frames = Mapping[str, pl.LazyFrame]

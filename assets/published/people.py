@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
-from assets.published.rows import encoded
+from assets.published.encoding import encoded
 
 SEEN_DAYS = 30
 """Feeds are computed for users seen within so many days (03.5)."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from store.failpoints import hit
 from store.generations.standing import lock, write_standing
 from store.serving.follower import FOLDER, list_ids, read_current, read_standing
+from store.serving.generation import mark_path
 from store.settings import RetentionSettings
 
 
@@ -47,6 +48,7 @@ def prune(home: Path, retention: RetentionSettings, *, now: datetime | None = No
 
 def remove(folder: Path) -> None:
     """Out of sight first: a killed removal leaves a leftover, never half a generation."""
+    mark_path(folder).unlink(missing_ok=True)
     aside = folder.with_name(f".replaced-{folder.name}-pruned")
     shutil.rmtree(aside, ignore_errors=True)
     folder.rename(aside)

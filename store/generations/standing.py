@@ -30,7 +30,7 @@ from store.serving.follower import (
     read_standing,
     status_of,
 )
-from store.serving.generation import Generation, read_info
+from store.serving.generation import Generation, facts_of, mark, read_info
 
 LOCK_SECONDS: Final = 120.0
 _POLL_SECONDS: Final = 0.05
@@ -62,9 +62,14 @@ def lock(folder: Path, name: str) -> Iterator[None]:
 
 
 def verified(folder: Path) -> Generation:
-    """Checksums, rows, key order, sampled payloads; raises :class:`CorruptGeneration`."""
+    """Checksums, rows, key order, sampled payloads; raises :class:`CorruptGeneration`.
+
+    What passes is marked, so that readers on this host need not read it all again.
+    """
+    facts = facts_of(folder)
     generation = Generation.open(folder)
     check_payloads(generation)
+    mark(folder, facts)
     return generation
 
 

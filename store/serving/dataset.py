@@ -7,18 +7,21 @@ Lives here: the reading of one ``<dataset>.arrow`` file. Does not belong here: m
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 
 STATES: Final = ("ready", "empty", "cold_start")
 """States of a stored list; ``building`` and ``degraded`` are decided at read (06.2)."""
 
 GUARD_KINDS: Final = 4
+_PAGE_HEAD: Final = len(b'{"data":[')
 _ZSTD: Final = pa.Codec("zstd")
 _Code = Literal["Q", "q", "I", "B"]
 _CODES: Final[dict[str, _Code]] = {"uint64": "Q", "int64": "q", "uint32": "I", "uint8": "B"}
@@ -137,8 +140,10 @@ class Dataset:
 
     def keys_ascend(self) -> bool:
         """Whether the keys are sorted and unique, as :meth:`find` needs them."""
-        every = [key for part in self._parts for key in part.keys]
-        return all(a < b for a, b in pairwise(every))
+        every = [np.asarray(part.keys) for part in self._parts]
+        return all(bool((keys[1:] > keys[:-1]).all()) for keys in every) and all(
+            a[-1] < b[0] for a, b in pairwise(every)
+        )
 
     def etag(self, row: int) -> str:
         """16 hex digits over data and state: equal content keeps it across generations."""
@@ -166,17 +171,31 @@ class Dataset:
 
     def fragments(self, row: int, start: int = 0, stop: int | None = None) -> list[bytes]:
         """The JSON of each item in ``[start, stop)``, in order."""
-        part, at = self._at(row)
-        data, offsets = part.slice("fragments", at), part.slice("fragment_offsets", at)
-        return [bytes(data[a : b - 1]) for a, b in zip(offsets[start:stop], offsets[start + 1 :], strict=False)]
+        pieces: list[bytes] = []
+        for data, cuts in self._pieces(row, start, stop):
+            pieces += [data[a : b - 1] for a, b in pairwise(cuts)]
+        return pieces
 
     def joined(self, row: int, start: int = 0, stop: int | None = None) -> bytes:
-        """The items of ``[start, stop)`` joined by commas, as one copy of the mapped bytes."""
+        """The items of ``[start, stop)`` joined by commas."""
+        return b",".join([data[cuts[0] : cuts[-1] - 1] for data, cuts in self._pieces(row, start, stop)])
+
+    def _pieces(self, row: int, start: int, stop: int | None) -> Iterator[tuple[bytes, list[int]]]:
+        """Where the items of ``[start, stop)`` lie: in the page, and beyond it. Only what is needed is decompressed."""
         part, at = self._at(row)
-        data, offsets = part.slice("fragments", at), part.slice("fragment_offsets", at)
-        last = max(len(offsets) - 1, 0)
-        end = last if stop is None else min(stop, last)
-        return bytes(data[offsets[start] : offsets[end] - 1]) if start < end else b""
+        cuts = part.slice("fragment_offsets", at)
+        stop = len(cuts) - 1 if stop is None else min(stop, len(cuts) - 1)
+        if not part.has("page_count"):  # format 1 keeps every item as it is, each followed by a comma
+            if start < stop:
+                yield bytes(part.slice("fragments", at)), cuts[start : stop + 1].tolist()
+            return
+        paged = part.number("page_count", at)
+        if start < min(stop, paged):
+            yield self.page_json(row)[_PAGE_HEAD:], cuts[start : min(stop, paged) + 1].tolist()
+        if (begin := max(start, paged)) < stop:
+            base = cuts[paged]
+            rest = decompressed(bytes(part.slice("fragments", at)))
+            yield rest, [cut - base for cut in cuts[begin : stop + 1]]
 
     def fragment_keys(self, row: int) -> list[str]:
         """One key per item (feed: sort_key; friends: candidate_id; digests: due_at|digest_id …)."""

@@ -16,14 +16,13 @@ from pathlib import Path
 from typing import Final, Literal
 
 from store.serving.dataset import CorruptGeneration
-from store.serving.generation import MANIFEST, Generation, GenerationInfo, read_info
+from store.serving.generation import MANIFEST, Facts, Generation, GenerationInfo, facts_of, read_info
 
 FOLDER: Final = "generations"
 CURRENT: Final = "CURRENT"
 STANDING: Final = "_standing.json"
 
 Status = Literal["live", "retained", "pinned", "quarantined"]
-_Signature = tuple[tuple[str, int, int, int], ...]
 
 
 @dataclass(frozen=True)
@@ -99,8 +98,8 @@ class Generations:
         """Why the generation that ``CURRENT`` names is not served; None when it is."""
         self._current: Generation | None = None
         self._standing = Standing()
-        self._opened: dict[str, tuple[Generation, _Signature]] = {}
-        self._refused: dict[str, tuple[_Signature, str]] = {}
+        self._opened: dict[str, tuple[Generation, Facts]] = {}
+        self._refused: dict[str, tuple[Facts, str]] = {}
         self._lock = threading.Lock()
 
     def current(self) -> Generation | None:
@@ -178,13 +177,13 @@ class Generations:
     def _open(self, generation_id: str) -> Generation | None:
         """The opened and verified generation; None, with the reason kept, when it is corrupt."""
         folder = self.folder / generation_id
-        signature = _signature_of(folder)
+        signature = facts_of(folder)
         if (held := self._opened.get(generation_id)) is not None and held[1] == signature:
             return held[0]
         if (refused := self._refused.get(generation_id)) is not None and refused[0] == signature:
             return None
         try:
-            generation = Generation.open(folder)
+            generation = Generation.open_once_verified(folder)
         except CorruptGeneration as error:
             self._opened.pop(generation_id, None)
             self._refused[generation_id] = (signature, str(error))
@@ -201,12 +200,3 @@ class Generations:
         for held in (self._opened, self._refused):
             for generation_id in [i for i in held if not (self.folder / i).is_dir()]:
                 held.pop(generation_id, None)
-
-
-def _signature_of(folder: Path) -> _Signature:
-    """Size, time and inode of every file: verified files are immutable, so a change means doubt."""
-    try:
-        facts = sorted((path.name, path.stat()) for path in folder.iterdir())
-    except OSError:
-        return ()
-    return tuple((name, stat.st_size, stat.st_mtime_ns, stat.st_ino) for name, stat in facts)

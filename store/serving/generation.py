@@ -6,9 +6,12 @@ mean (``store.serving.dataset``), which generation is live (``store.serving.foll
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -17,11 +20,13 @@ from typing import Any, Final
 from store.serving.dataset import GUARD_KINDS, CorruptGeneration, Dataset, DatasetInfo
 
 FORMAT: Final = 2
+"""2: guards tell the circle; a list's items are kept once, compressed: the first in its page, the others beside it."""
 READABLE_FORMATS: Final = (FORMAT, FORMAT - 1)
 _GUARD_KINDS: Final = {1: GUARD_KINDS - 1, FORMAT: GUARD_KINDS}
 """Format 1 did not record the circle."""
 MANIFEST: Final = "_manifest.json"
 _CHUNK: Final = 1 << 20
+Facts = tuple[tuple[str, int, int, int, int, int], ...]
 
 
 @dataclass(frozen=True)
@@ -59,11 +64,71 @@ class Generation:
         info = read_info(folder)
         for dataset in info.datasets:
             _verify_file(folder / dataset.path, dataset)
+        return cls._mapped(folder, info)
+
+    @classmethod
+    def open_once_verified(cls, folder: Path) -> Generation:
+        """Map it, verified only if nothing on this host has verified these very files before.
+
+        Of several processes that ask at once one verifies, the others wait for it. Raises as :meth:`open`.
+        """
+        with _turn(folder):
+            if is_marked(folder):
+                return cls._mapped(folder, read_info(folder))
+            facts = facts_of(folder)
+            generation = cls.open(folder)
+            mark(folder, facts)
+            return generation
+
+    @classmethod
+    def _mapped(cls, folder: Path, info: GenerationInfo) -> Generation:
         return cls(folder, info, {d.name: Dataset(d, folder / d.path) for d in info.datasets})
 
     def dataset(self, name: str) -> Dataset | None:
         """A dataset by name, or None when this generation does not hold it."""
         return self._opened.get(name)
+
+
+def facts_of(folder: Path) -> Facts:
+    """What tells that files are the very ones that were verified: no copy and no change keeps the ctime."""
+    try:
+        found = sorted((path.name, path.stat()) for path in folder.iterdir())
+    except OSError:
+        return ()
+    return tuple((name, s.st_dev, s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for name, s in found)
+
+
+def mark_path(folder: Path) -> Path:
+    """Where the mark of a verified generation is kept: beside its folder, valid on this host only."""
+    return folder.with_name(f".verified-{folder.name}")
+
+
+def is_marked(folder: Path) -> bool:
+    """Whether these very files were verified on this host."""
+    try:
+        return mark_path(folder).read_text() == repr(facts_of(folder))
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def mark(folder: Path, facts: Facts) -> None:
+    """Note that the files of which ``facts`` were taken beforehand are verified, where anything can be written."""
+    path = mark_path(folder)
+    draft = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    with contextlib.suppress(OSError):
+        draft.write_text(repr(facts))
+        draft.replace(path)
+
+
+@contextlib.contextmanager
+def _turn(folder: Path) -> Iterator[None]:
+    """One process of this host at a time, where a folder can be locked."""
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):
+            descriptor = os.open(folder, os.O_RDONLY)
+            stack.callback(os.close, descriptor)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
 
 
 def read_info(folder: Path) -> GenerationInfo:

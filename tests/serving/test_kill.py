@@ -111,7 +111,8 @@ def test_a_publication_killed_at_any_step_heals_by_a_rerun(
     assert contents(tmp_path) == contents(undisturbed)
     assert [e.status for e in generations(tmp_path)] == ["live"]
     left = sorted(path.name for path in (tmp_path / "generations").iterdir() if path.suffix != ".lock")
-    assert left == [served(tmp_path), "CURRENT", "_standing.json"]
+    live = served(tmp_path)
+    assert left == [f".verified-{live}", live, "CURRENT", "_standing.json"]
 
 
 def test_a_rollback_killed_before_the_swap_changes_nothing_served_and_can_be_repeated(

@@ -1,0 +1,290 @@
+"""Generations (06.1, 06.3): building, size, opening, memory of a worker, for payloads of 2 KB, a million of them.
+
+``python benchmarks/bench_generations.py [--payloads N]``. A payload is the JSON that a client reads for one request:
+a feed page of five cards. Built by the product's own builder and published by its own writer, so the file holds
+pages, guards and keys besides.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import re
+import statistics
+import sys
+import tempfile
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import numpy as np
+import polars as pl
+
+from api.auth import demo_token
+from api.server import free_port
+from assets.published.encoding import compressed
+from assets.published.feed import feed_list
+from assets.published.rows import Envelope, document_rows, list_rows
+from benchmarks.bench_serving import load, server
+from benchmarks.measure import in_child, machine_facts, measured, peak_mib, table, write_section
+from store.datasets import DatasetRows
+from store.generations import GenerationPlan, publish
+from store.manifest import InputEntry, snapshot_id_of
+from store.payloads import instant_text
+from store.serving import Generation, Generations
+from store.settings import RetentionSettings, Settings
+from tests.support.flips import Seen, flipped
+
+AS_OF = datetime(2026, 11, 22, 14, 10, 3, tzinfo=UTC)
+CARDS = 5
+ACTIVITIES = 400_000
+VERBS = ("post", "reshare", "comment", "reaction")
+CODEC_SAMPLE = 50_000
+READERS = 2_000
+PARTS = ("items as JSON, guards", "pages, entity tags, zstd, layout")
+
+
+def activities(chance: np.random.Generator, people: int) -> pl.DataFrame:
+    """Activities that cards stand on: every eighth mentions somebody, every tenth is in a group."""
+    some = pl.Series(chance.integers(1, people, ACTIVITIES))
+    number = pl.int_range(1, ACTIVITIES + 1, dtype=pl.Int64)
+    return pl.select(id=number).with_columns(
+        actor_id=pl.Series(chance.integers(1, people, ACTIVITIES)),
+        reply_to_user_id=pl.when(pl.col("id") % 4 == 0).then(some),
+        mentioned_user_ids=pl.when(pl.col("id") % 8 == 0).then(pl.concat_list(some)).otherwise([]),
+        group_id=pl.when(pl.col("id") % 10 == 0).then(pl.col("id") % 5_000),
+        verb=pl.lit("post"),
+        object_type=pl.lit("post"),
+        object_id=pl.col("id"),
+        audience=pl.when(pl.col("id") % 3 == 0).then(pl.lit("friends")).otherwise(pl.lit("public")),
+        object_audience=pl.lit("public"),
+        created_at=pl.lit(AS_OF - timedelta(days=3), dtype=pl.Datetime("us", "UTC")),
+    )
+
+
+def cards(chance: np.random.Generator, acts: pl.DataFrame, people: int) -> pl.DataFrame:
+    """Rows of `feed_items`, :data:`CARDS` for each of ``people``, ranked."""
+    rows = people * CARDS
+    lead = chance.integers(1, ACTIVITIES + 1, rows)
+    actor = acts["actor_id"].to_numpy()[lead - 1]
+    micros = (AS_OF.timestamp() * 1e6 - chance.integers(0, 14 * 86_400_000_000, rows)).astype(np.int64)
+    actors = chance.integers(1, 4, rows)
+    at = pl.col("micros").cast(pl.Datetime("us", "UTC"))
+    frame = pl.DataFrame({"lead_activity_id": lead, "lead_actor_id": actor, "micros": micros, "actor_count": actors})
+    return frame.select(
+        pl.Series(np.repeat(np.arange(1, people + 1), CARDS)).alias("viewer_id"),
+        pl.lit("ranked").alias("mode"),
+        pl.Series(np.tile(np.arange(1, CARDS + 1), people)).alias("position"),
+        (pl.col("lead_activity_id").cast(pl.String) + pl.col("micros").cast(pl.String)).str.slice(0, 16).alias("item_id"),
+        pl.Series(np.array(VERBS)[chance.integers(0, len(VERBS), rows)]).alias("verb"),
+        pl.lit("post").alias("object_type"),
+        pl.col("lead_activity_id").alias("object_id"),
+        pl.col("lead_actor_id").alias("object_owner_id"),
+        "lead_activity_id",
+        "lead_actor_id",
+        "actor_count",
+        pl.concat_list("lead_actor_id", pl.col("lead_actor_id") + 7)
+        .list.head(pl.col("actor_count"))
+        .alias("sample_actor_ids"),
+        (pl.col("actor_count") - 1).alias("other_count"),
+        (at - timedelta(hours=1)).alias("first_activity_at"),
+        at.alias("last_activity_at"),
+        pl.Series(chance.integers(0, 1 << 40, rows)).alias("score"),
+        pl.lit("friend").alias("reason"),
+        (pl.col("lead_activity_id") % 2 == 0).alias("is_unseen"),
+    )  # fmt: skip
+
+
+def no_cursor(_user_id: int, _key: str) -> str:
+    """Pages of five cards have no next page."""
+    raise AssertionError
+
+
+class Build:
+    """One build of the dataset `feed`, its CPU seconds by part."""
+
+    def __init__(self, people: int) -> None:
+        chance = np.random.default_rng(6)
+        self.people = people
+        self.acts = activities(chance, people)
+        self.items = cards(chance, self.acts, people)
+        self.viewers = pl.Series(np.arange(1, people + 1))
+        self.cpu: dict[str, float] = {}
+        self.payload_bytes = 0
+
+    def __call__(self, generation: str) -> dict[str, DatasetRows]:
+        """The datasets of the generation."""
+        envelope = Envelope(generation, instant_text(AS_OF), no_cursor)
+        items = self.timed(PARTS[0], lambda: feed_list(self.items.lazy(), self.acts.lazy(), "ranked"))
+        rows = self.timed(PARTS[1], lambda: list_rows(items, self.viewers, envelope=envelope))
+        fixed = len(b'{"data":[') + len(envelope.tail("ready", None)) + CARDS - 1
+        self.payload_bytes = items["fragment"].str.len_bytes().sum() + fixed * self.people
+        users = document_rows(self.viewers, pl.Series(['{"time_zone":"Europe/Berlin"}']).new_from_index(0, self.people))
+        return {
+            name: DatasetRows(each, snapshot_id_of(AS_OF), AS_OF) for name, each in (("feed", rows), ("users", users))
+        }
+
+    def timed(self, part: str, work: Any) -> Any:
+        """What ``work`` gives; its CPU seconds are kept."""
+        result, spent = measured(work)
+        self.cpu[part] = spent["cpu"]
+        return result
+
+
+def codec_alone(generation: Generation) -> float:
+    """CPU seconds a payload that zstd itself takes: the limit of any builder of compressed pages."""
+    feed = generation.dataset("feed")
+    assert feed is not None
+    pages = [feed.page_json(row) for row in range(min(feed.rows, CODEC_SAMPLE))]
+    data, cuts = np.frombuffer(b"".join(pages), dtype=np.uint8), np.cumsum([0, *map(len, pages)])
+    return min(measured(lambda: compressed(data, cuts))[1]["cpu"] for _ in range(3)) / len(pages)
+
+
+def private_mib(pid: int) -> float:
+    """Memory of a process that it shares with nobody."""
+    text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    return sum(int(kib) for kib in re.findall(r"^Private_(?:Clean|Dirty):\s+(\d+)", text, re.MULTILINE)) / 1024
+
+
+def served(home: Path, people: int) -> float:
+    """Private memory of the larger of two workers after many people's pages were read, MiB."""
+    settings, port = Settings(home=home), free_port("127.0.0.1")
+    tokens = home / "tokens.txt"
+    every = range(1, people, max(people // READERS, 1))
+    tokens.write_text("\n".join(demo_token(settings, person) for person in every) + "\n")
+    environment = {"FLOWFORGE_HOME": str(home), "FLOWFORGE_API__RATE_USER": "600000000/60"}
+    with server(["-m", "api.server", "--workers", "2", "--port", str(port)], port, environment) as pid:
+        load(port, pid, "/v2/me/feed", tokens, 5)
+        return max(private_mib(worker) for worker in descendants(pid) if "granian" in command_of(worker))
+
+
+def descendants(root: int) -> list[int]:
+    """The processes below one."""
+    parents = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            parents[int(stat.parent.name)] = int(stat.read_text().rsplit(")", 1)[1].split()[1])
+    tree = {root}
+    while below := {pid for pid, parent in parents.items() if parent in tree} - tree:
+        tree |= below
+    return sorted(tree - {root})
+
+
+def command_of(pid: int) -> str:
+    """What a process was started as, in short."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/comm").read_text() + Path(f"/proc/{pid}/cmdline").read_text()
+    return ""
+
+
+def opened(home: Path) -> float:
+    """Seconds until a new reader serves a generation that this host has verified: the median of 20."""
+    walls = []
+    for _ in range(20):
+        reader = Generations(home)
+        walls.append(measured(reader.refresh)[1]["wall"])
+        assert reader.current() is not None
+    return statistics.median(walls)
+
+
+def built(home: Path, people: int) -> dict[str, Any]:
+    """Build and publish; figures."""
+    Build(1_000)("g")  # compile
+    build = Build(people)
+    given_mib = peak_mib()
+    plan = GenerationPlan(AS_OF, (InputEntry(id="bench", sha256="0" * 64),), "bench", "bench")
+    _, whole = measured(lambda: publish(home, plan, build, retention=RetentionSettings()))
+    build_mib = peak_mib()
+    generation, whole_open = measured(lambda: Generation.open(home / "generations" / plan.id))
+    stored = {info.name: info.bytes / people for info in generation.info.datasets}
+    feed = generation.dataset("feed")
+    assert feed is not None
+    return {
+        **build.cpu,
+        "publish": whole["cpu"],
+        "publish_wall": whole["wall"],
+        "payload": build.payload_bytes / people,
+        "stored": stored["feed"],
+        "page": statistics.mean(len(feed.page(row)) for row in range(0, people, 97)),
+        "checked_open": whole_open["wall"],
+        "open": opened(home),
+        "codec": codec_alone(generation),
+        "build_mib": build_mib - given_mib,
+    }
+
+
+def flips() -> Seen:
+    """60 flips and 10 rollbacks, a corrupt generation among them, 2 workers, 6 connections."""
+    with tempfile.TemporaryDirectory(prefix="flowforge-bench-") as folder:
+        return flipped(Path(folder), flips=60, rollbacks=10)
+
+
+def told(people: int, found: dict[str, Any], worker_mib: float, seen: Seen) -> str:
+    """Tables and verdicts."""
+    parts = {name: found[name] / people * 1e6 for name in PARTS}
+    codec, total = found["codec"] * 1e6, found["publish"] / people * 1e6
+    ready, ratio, times = total - parts[PARTS[0]] - codec, found["stored"] / found["payload"], found["open"] * 1e3
+    costs = {
+        **parts,
+        "write, fsync, sha256, verify, publish": total - sum(parts.values()),
+        "all: from product rows to the published generation": total,
+        "of which zstd itself": codec,
+        "from ready JSON, without zstd itself": ready,
+    }
+    verdicts = [
+        f"from ready JSON (the cost of the layout, 06.1), goal ≥ 100 k/s/core: {verdict(ready <= 10)}; with zstd and the "
+        f"rendering of JSON {1e3 / total:,.0f} k/s/core: {verdict(total <= 10)} (zstd at level 1 by itself makes "
+        f"{1e3 / codec:,.0f} k pages/s/core here)",
+        f"file {ratio:.2f} × payload, the page as sent {found['page'] / found['payload']:.2f} ×, goal ≤ 1.1: "
+        f"{verdict(ratio <= 1.1)}",
+        f"open of a generation that this host has verified {times:.1f} ms, goal ≤ 5 ms: {verdict(times <= 5)}; the one whole "
+        f"verification per host {found['checked_open']:.1f} s, in a thread",
+        f"private memory of a worker after reading {READERS:,} people's pages {worker_mib:.0f} MiB, goal ≤ 80 MB beyond the "
+        f"shared map: {verdict(worker_mib * 1.048576 <= 80)}",
+        f"memory of the build {found['build_mib'] / 1024:.1f} GiB, wall time {found['publish_wall']:.0f} s",
+        f"{len(seen.visible_seconds)} changes of the live generation (60 flips, 10 rollbacks), a corrupt one among them "
+        f"refused, 2 workers, 6 connections, {seen.answers:,} answers each compared with the files it names: "
+        f"{len(seen.failed)} failed, {len(seen.mixed)} mixed; on every connection after "
+        f"{statistics.median(seen.visible_seconds):.2f} s (median), {max(seen.visible_seconds):.2f} s (slowest), goal "
+        f"≤ 0.5 s: {verdict(not seen.failed and not seen.mixed and max(seen.visible_seconds) <= 0.5)}",
+    ]
+    about = " ".join(
+        (
+            f"{people:,} payloads. A payload is the JSON that a client reads for one request: a feed page of {CARDS} cards,",
+            f"{found['payload']:,.0f} bytes, each with its entity tag, keys and guards; built and published by the product's",
+            "own builder and writer. CPU time, so per core.",
+        )
+    )
+    rows = [[name, f"{spent:.1f}", f"{1e3 / spent:,.0f} k"] for name, spent in costs.items()]
+    facts = machine_facts("pyarrow", "polars", "numba", "zstandard")
+    costs_table = table(["part", "CPU µs/payload", "payloads/s/core"], rows)
+    return "\n\n".join([facts, about, costs_table, "\n".join(f"- {each}" for each in verdicts)])
+
+
+def verdict(holds: bool) -> str:
+    """In a word."""
+    return "holds" if holds else "falls short"
+
+
+def main() -> None:
+    """Measure and write the section."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--payloads", type=int, default=1_000_000)
+    parser.add_argument("--home", type=Path, help="build there and print figures: a part of the whole, by itself")
+    options = parser.parse_args()
+    if options.home:
+        print(json.dumps(built(options.home, options.payloads)))
+        return
+    with tempfile.TemporaryDirectory(prefix="flowforge-bench-") as folder:
+        found = in_child(__file__, "--payloads", str(options.payloads), "--home", folder, timeout=400)
+        worker_mib = served(Path(folder), options.payloads)
+    body = told(options.payloads, found, worker_mib, flips())
+    print(body)
+    write_section("Generations (bench_generations.py)", body)
+
+
+if __name__ == "__main__":
+    main()
