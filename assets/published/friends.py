@@ -12,6 +12,18 @@ COLD_REASONS: Final = ("popular_in_country", "suggested")
 """Reasons that say nothing of the viewer's own graph: a list of nothing else is a cold start."""
 
 
+def score_documents(recommendations: pl.LazyFrame, viewers: pl.Series) -> tuple[pl.Series, pl.Series]:
+    """Viewers and bodies of the dataset ``friend_scores``: each row's score and sources, by rank."""
+    scored = (
+        recommendations.filter(pl.col("viewer_id").is_in(viewers.implode()))
+        .sort("viewer_id", "rank")
+        .group_by("viewer_id", maintain_order=True)
+        .agg(pl.struct("score", "sources").alias("rows"))
+        .collect()
+    )
+    return scored["viewer_id"], scored.select(encoded(pl.col("rows"))).to_series()
+
+
 def recommendation_list(recommendations: pl.LazyFrame) -> pl.DataFrame:
     """Items as :func:`assets.published.rows.list_rows` takes them; guards: the candidate and the named mutuals."""
     item = encoded(

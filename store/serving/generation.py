@@ -23,6 +23,16 @@ _CHUNK: Final = 1 << 20
 
 
 @dataclass(frozen=True)
+class GenerationCounts:
+    """Rows that the products behind a generation took, kept, rejected and filtered (``product.stage.reason``)."""
+
+    rows_in: int
+    rows_out: int
+    rejected: int
+    filtered: Mapping[str, int]
+
+
+@dataclass(frozen=True)
 class GenerationInfo:
     """What the manifest says of a generation; ``datasets`` in name order."""
 
@@ -31,6 +41,7 @@ class GenerationInfo:
     code_version: str
     config_hash: str
     datasets: tuple[DatasetInfo, ...]
+    counts: GenerationCounts
 
 
 class Generation:
@@ -86,6 +97,7 @@ def read_info(folder: Path) -> GenerationInfo:
             code_version=content["code_version"],
             config_hash=content["config_hash"],
             datasets=tuple(_dataset_info(name, entry) for name, entry in sorted(content["datasets"].items())),
+            counts=_counts(content["counts"]),
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise CorruptGeneration(f"{path}: manifest cannot be read: {error!r}") from error
@@ -118,6 +130,10 @@ def _dataset_info(name: str, entry: Mapping[str, Any]) -> DatasetInfo:
         sha256=file["sha256"],
         path=file["path"],
     )
+
+
+def _counts(entry: Mapping[str, Any]) -> GenerationCounts:
+    return GenerationCounts(entry["in"], entry["out"], entry["rejected"], dict(entry["filtered"]))
 
 
 def _instant(text: str) -> datetime:
