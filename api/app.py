@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
-from api import docs, problems, routes
+from api import docs, explorer, problems, routes
 from api.edge import Edge
 from api.hot import Hot
 from api.runtime import Runtime
@@ -35,6 +35,8 @@ def create_app(settings: Settings) -> FastAPI:
     problems.install(app)
     routes.install(app)
     docs.install(app)
+    if settings.explorer.enabled:
+        explorer.install(app)
     app.add_middleware(Edge, settings=settings)
     if settings.api.cors_origins:
         app.add_middleware(

@@ -54,7 +54,7 @@ async def digest(request: Request, digest_id: DigestId, _query: Annotated[NoPara
     """One digest with its groups; with `Accept: text/html` the mail as it was rendered."""
     media_type = negotiated(request, JSON, HTML)
     generation = generation_of(request)
-    details, row = _found(generation, digest_id, subject_of(request).user_id)
+    details, row = found(generation, digest_id, subject_of(request).user_id)
     _check_shown(runtime_of(request), generation, digest_id, subject_of(request).user_id)
     origin = origin_of(generation, details)
     if media_type == HTML:
@@ -69,7 +69,7 @@ async def digest(request: Request, digest_id: DigestId, _query: Annotated[NoPara
     return answer(request, origin, joined, etag_of(body, JSON))
 
 
-def _found(generation: Generation, digest_id: str, user_id: int) -> tuple[Dataset, int]:
+def found(generation: Generation, digest_id: str, user_id: int) -> tuple[Dataset, int]:
     """The digest's row; an absent one and another user's are the same 404."""
     details = generation.dataset("digest_details")
     if details is not None and _DIGEST_ID.fullmatch(digest_id):

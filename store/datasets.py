@@ -68,7 +68,9 @@ SCHEMAS: Final[Mapping[str, pa.Schema]] = {
     "feed": LISTS,
     "feed_chronological": LISTS,
     "feed_tombstones": DOCUMENTS,
+    "feed_scores": DOCUMENTS,
     "friend_recommendations": LISTS,
+    "friend_scores": DOCUMENTS,
     "digests": LISTS,
     "digest_details": MAILS,
     "entitlements": LISTS,
@@ -164,6 +166,8 @@ def _check_row(generation: Generation, dataset: Dataset, row: int) -> None:
     if name == "feed_tombstones":
         for gone in json.loads(dataset.body(row))["gone"]:
             payloads.RemovedItem.model_validate({key: gone[key] for key in ("item_id", "reason")})
+    if name == "feed_scores":
+        _check_scores(generation, dataset, row)
     if name == "metrics":
         body = json.loads(dataset.body(row))
         _METRIC_ROWS[payloads.METRICS[dataset.key(row)]].validate_python(body["data"])
@@ -172,6 +176,16 @@ def _check_row(generation: Generation, dataset: Dataset, row: int) -> None:
         detail = payloads.DigestDetail.model_validate(body)
         _require(int(detail.digest.digest_id[:16], 16) == dataset.key(row), "key is not that of digest_id")
         _require(bool(dataset.html(row)), "html is empty")
+
+
+def _check_scores(generation: Generation, scores: Dataset, row: int) -> None:
+    """The parts of a person's ranked items add up to the scores that their feed is ordered by."""
+    feed = generation.dataset("feed")
+    found = feed.find(scores.key(row)) if feed is not None else None
+    if feed is None or found is None:
+        raise ValueError("scores of a feed that is not there")
+    ordered_by = [payloads.score_of(key) for key in feed.fragment_keys(found)]
+    _require([sum(parts) for parts in json.loads(scores.body(row))["parts"]] == ordered_by, "parts are not the scores")
 
 
 def _check_page(generation: Generation, dataset: Dataset, row: int) -> None:

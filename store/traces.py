@@ -22,7 +22,17 @@ from store.serving.dataset import CorruptGeneration, decompressed
 from store.serving.follower import FOLDER, list_ids
 
 OWN_KEYS = frozenset(
-    {"users", "feed", "feed_chronological", "friend_recommendations", "digests", "entitlements", "usage"}
+    {
+        "users",
+        "feed",
+        "feed_chronological",
+        "feed_scores",
+        "friend_recommendations",
+        "friend_scores",
+        "digests",
+        "entitlements",
+        "usage",
+    }
 )
 """Datasets of a generation whose key is the user id."""
 OTHERS_TEXTS = frozenset({"body", "payload", "properties"})

@@ -121,6 +121,16 @@ def reason_nobody_sees() -> pl.Expr:
     return reason.alias("reason")
 
 
+def judge(resolved: pl.DataFrame, active: pl.Series, as_of: datetime, window_days: int) -> pl.DataFrame:
+    """Add ``is_in_window``, and ``reason`` where nobody may see an activity. ``active`` are ids of users."""
+    ids = active.implode()
+    return resolved.with_columns(
+        actor_is_active=pl.col("actor_id").is_in(ids),
+        owner_is_active=pl.col("owner_id").is_in(ids),
+        is_in_window=pl.col("created_at") >= as_of - timedelta(days=window_days),
+    ).with_columns(reason_nobody_sees())
+
+
 def lay_ground(
     resolved: pl.DataFrame, active: pl.Series, people: People, private: pl.Series, as_of: datetime, window_days: int
 ) -> tuple[Ground, tuple[StageCount, ...]]:
@@ -128,13 +138,7 @@ def lay_ground(
 
     ``active`` are ids of users, ``private`` the ascending ids of private groups.
     """
-    ids = active.implode()
-    start = as_of - timedelta(days=window_days)
-    judged = resolved.with_columns(
-        actor_is_active=pl.col("actor_id").is_in(ids),
-        owner_is_active=pl.col("owner_id").is_in(ids),
-        is_in_window=pl.col("created_at") >= start,
-    ).with_columns(reason_nobody_sees())
+    judged = judge(resolved, active, as_of, window_days)
     admitted = judged.filter(pl.col("reason").is_null()).sort(["created_at", "id"], descending=[True, False])
     inside = judged.filter("is_in_window")
     why = dict(inside.filter(pl.col("reason").is_not_null()).group_by("reason").len().sort("reason").iter_rows())

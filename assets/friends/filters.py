@@ -86,9 +86,10 @@ def impressions(shown: pl.LazyFrame, who: People, as_of: datetime, config: Frien
     return located.group_by("viewer", "candidate").agg(pl.len().cast(pl.Int64).alias("impression_count"))
 
 
-def apply(frames: Frames, who: People, friends: Rows, as_of: datetime, config: FriendsSettings) -> Filtered:
-    """Every filter in order; a pair counts once, under the first that holds."""
-    shown = impressions(frames["staged_recommendation_impressions"], who, as_of, config)
+def removed_pairs(
+    frames: Frames, who: People, friends: Rows, shown: pl.LazyFrame, as_of: datetime, config: FriendsSettings
+) -> pl.DataFrame:
+    """``viewer, candidate, order`` of viewers' pairs under a filter that looks at the pair: the first, in `FILTERS`."""
     is_exhausted = pl.col("impression_count") >= config.impression_limit
     by_pair = {
         "request_pending": request_pending(frames["staged_friend_requests"], who, as_of),
@@ -100,7 +101,7 @@ def apply(frames: Frames, who: People, friends: Rows, as_of: datetime, config: F
     }
     ordered = [pairs.with_columns(order=pl.lit(FILTERS.index(name))) for name, pairs in by_pair.items()]
     viewers = pl.LazyFrame({"viewer": who.viewers}, schema={"viewer": pl.Int32})
-    removed = (
+    return (
         pl.concat(ordered)
         .filter(pl.col("viewer") != pl.col("candidate"))
         .join(viewers, on="viewer", how="semi")
@@ -109,8 +110,14 @@ def apply(frames: Frames, who: People, friends: Rows, as_of: datetime, config: F
         .agg(pl.col("order").min())
         .collect()
     )
+
+
+def apply(frames: Frames, who: People, friends: Rows, as_of: datetime, config: FriendsSettings) -> Filtered:
+    """Every filter in order; a pair counts once, under the first that holds."""
+    shown = impressions(frames["staged_recommendation_impressions"], who, as_of, config)
+    removed = removed_pairs(frames, who, friends, shown, as_of, config)
     barred = Rows.of(removed["viewer"].to_numpy(), removed["candidate"].to_numpy(), who.size, who.size)
-    in_window = shown.filter(~is_exhausted).collect()
+    in_window = shown.filter(pl.col("impression_count") < config.impression_limit).collect()
     possible, counts = _count(removed, who, friends)
     table = pl.DataFrame(
         {"reason": list(counts), "removed_count": list(counts.values())},

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -93,6 +93,10 @@ class People:
     def viewers(self) -> Index:
         """Indexes of the viewers, ascending."""
         return np.flatnonzero(self.is_viewer).astype(np.int32)
+
+    def with_viewer(self, viewer_id: int) -> People:
+        """The same people, of whom only this one is a viewer (if they are)."""
+        return replace(self, is_viewer=np.asarray(self.is_viewer & (self.ids == viewer_id), dtype=np.bool_))
 
     def locate(self, frame: pl.LazyFrame, **columns: str) -> pl.LazyFrame:
         """Add the index of the users named in ``columns`` (new name = id column); rows naming others are dropped."""

@@ -138,10 +138,12 @@ def trained(scene: Scene, inputs: Inputs[FriendsSettings], engine: Engine) -> Mo
     return train(scene, inputs.frames, inputs.config, engine)
 
 
-def build_world(inputs: Inputs[FriendsSettings]) -> tuple[World, list[StageCount]]:
-    """People, friendships, groups and filters in index space, and their counts."""
+def build_world(inputs: Inputs[FriendsSettings], only_viewer_id: int | None = None) -> tuple[World, list[StageCount]]:
+    """People, friendships, groups and filters in index space, and their counts; of one viewer if so asked."""
     frames, as_of = inputs.frames, inputs.as_of
     who = people(frames["staged_users"], as_of)
+    if only_viewer_id is not None:
+        who = who.with_viewer(only_viewer_id)
     friends, edge_count = edges(frames["staged_friendships"], who, as_of)
     blocks = filters.blocked(frames["staged_blocks"], who).collect()
     block_rows = Rows.of(blocks["viewer"].to_numpy(), blocks["candidate"].to_numpy(), who.size, who.size)

@@ -17,7 +17,9 @@ import pyarrow as pa
 from assets.published.carry import rows_of_known, still_recommendable
 from assets.published.digests import detail_rows, digest_list
 from assets.published.feed import ReplyRule, feed_list, tombstone_documents
+from assets.published.feed import score_documents as feed_scores
 from assets.published.friends import recommendation_list
+from assets.published.friends import score_documents as friend_scores
 from assets.published.metrics import metric_documents
 from assets.published.people import feed_viewers, known_users, user_documents, wanting_recommendations
 from assets.published.premium import entitlement_list, usage_list
@@ -148,9 +150,13 @@ def _friends(build: _Build) -> dict[str, DatasetRows]:
     wanting = wanting_recommendations(build.known)
     viewers = build.viewers("friends", build.known["id"])
     envelope = build.envelope("friends", "friend_recommendations")
-    items = recommendation_list(rows_of_known(recommendations, "viewer_id", wanting))
-    table = list_rows(items, viewers, envelope=envelope)
-    return {"friend_recommendations": build.rows("friends", table)}
+    shown = rows_of_known(recommendations, "viewer_id", wanting)
+    table = list_rows(recommendation_list(shown), viewers, envelope=envelope)
+    scores = document_rows(*friend_scores(shown, viewers))
+    return {
+        "friend_recommendations": build.rows("friends", table),
+        "friend_scores": build.rows("friends", scores),
+    }
 
 
 def _feeds(build: _Build) -> dict[str, DatasetRows]:
@@ -162,6 +168,7 @@ def _feeds(build: _Build) -> dict[str, DatasetRows]:
         items = feed_list(build.frames["feed_items"], build.frames["staged_activities"], mode, build.reply_rule)
         table = list_rows(items, viewers, envelope=build.envelope("feed", "feed", mode))
         rows[name] = build.rows("feed", table)
+    rows["feed_scores"] = build.rows("feed", document_rows(*feed_scores(build.frames["feed_items"], viewers)))
     if build.has("feed_tombstones"):
         buried = tombstone_documents(build.frames["feed_tombstones"], viewers)
         rows["feed_tombstones"] = build.rows("feed", document_rows(*buried))

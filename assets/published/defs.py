@@ -28,7 +28,7 @@ from quality.truths import blocked_pairs
 from store.generations import GenerationPlan, GenerationRefused, cursor_key_input, publish, row_drift
 from store.generations import generations as list_generations
 from store.lake import Lake, StoredTable
-from store.manifest import InputEntry, Manifest, snapshot_id_of
+from store.manifest import Counts, InputEntry, Manifest, snapshot_id_of
 from store.payloads import cursor_keys
 from store.settings import Settings
 
@@ -52,6 +52,22 @@ class Chosen:
     def entries(self) -> tuple[InputEntry, ...]:
         """The inputs as the generation's manifest names them."""
         return tuple(table.input_entry for table in self.tables.values())
+
+
+def counts_of(tables: Mapping[str, StoredTable]) -> Counts:
+    """What the products behind a generation took, kept and removed: ``product.stage.reason`` (law 6)."""
+    found: dict[str, tuple[str, Counts]] = {}
+    for name, table in tables.items():
+        group = REGISTRY[name].group
+        # A product's tables carry the counts of its whole run; of the staged tables each has its own.
+        found[name if group == "staged" else table.manifest.id] = (group, table.manifest.counts)
+    counts = [counts for _, counts in found.values()]
+    return Counts(
+        in_=sum(c.in_ for c in counts),
+        out=sum(c.out for c in counts),
+        rejected=sum(c.rejected for c in counts),
+        filtered={f"{group}.{reason}": n for group, c in found.values() for reason, n in c.filtered.items() if n},
+    )
 
 
 def config_hash_of(settings: Settings) -> str:
@@ -115,6 +131,7 @@ def published_assets(partitions: dg.HourlyPartitionsDefinition) -> dg.AssetsDefi
             inputs=(*chosen.entries, cursor_key_input(key)),
             code_version=code_version_of("published"),
             config_hash=config_hash_of(settings),
+            counts=counts_of(chosen.tables),
         )
         publication = publish(
             settings.home,

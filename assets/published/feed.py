@@ -10,6 +10,7 @@ import polars as pl
 from assets.published.encoding import encoded, hex_digits, json_texts, text_buffers, text_series, united
 from assets.published.kernels import Bytes
 from store.payloads import Mode
+from store.payloads.words import SCORE_PARTS
 
 _ITEM: Final = (
     "item_id",
@@ -63,6 +64,23 @@ def tombstone_documents(tombstones: pl.LazyFrame, viewers: pl.Series) -> tuple[p
         .collect()
     )
     return buried["viewer_id"], buried.select(encoded(pl.col("gone"))).to_series()
+
+
+def score_documents(feed_items: pl.LazyFrame, viewers: pl.Series) -> tuple[pl.Series, pl.Series]:
+    """Viewers and bodies of the dataset ``feed_scores``: the five parts of each ranked item's score, in order."""
+    parts = pl.format("[{},{},{},{},{}]", *SCORE_PARTS)
+    scored = (
+        feed_items.filter((pl.col("mode") == "ranked") & pl.col("viewer_id").is_in(viewers.implode()))
+        .sort("viewer_id", "position")
+        .group_by("viewer_id", maintain_order=True)
+        .agg(parts.alias("parts"))
+        .select(
+            "viewer_id",
+            pl.concat_str(pl.lit('{"parts":['), pl.col("parts").list.join(","), pl.lit("]}")).alias("body"),
+        )
+        .collect()
+    )
+    return scored["viewer_id"], scored["body"]
 
 
 def sort_keys(items: pl.DataFrame, mode: Mode) -> pl.Series:

@@ -6,7 +6,7 @@ from typing import Final
 
 import polars as pl
 
-from assets.published.encoding import json_texts
+from assets.published.encoding import encoded, json_texts
 from assets.published.rows import NO_IDS
 
 COLD_REASONS: Final = ("popular_in_country", "suggested")
@@ -22,6 +22,18 @@ _ITEM: Final = (
     "shared_group_ids",
     "variant",
 )
+
+
+def score_documents(recommendations: pl.LazyFrame, viewers: pl.Series) -> tuple[pl.Series, pl.Series]:
+    """Viewers and bodies of the dataset ``friend_scores``: each row's score and sources, by rank."""
+    scored = (
+        recommendations.filter(pl.col("viewer_id").is_in(viewers.implode()))
+        .sort("viewer_id", "rank")
+        .group_by("viewer_id", maintain_order=True)
+        .agg(pl.struct("score", "sources").alias("rows"))
+        .collect()
+    )
+    return scored["viewer_id"], scored.select(encoded(pl.col("rows"))).to_series()
 
 
 def recommendation_list(recommendations: pl.LazyFrame) -> pl.DataFrame:

@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "revocations": ("revocations:revocations", "Tail the source for what was taken back, so that reads leave it out."),
     "token": ("token:token", "Print a token for trying the API."),
     "generations": ("generations:app", "The published generations: list, show, verify, rollback, pin, prune."),
+    "explain": ("explain:explain", "Why a person's feed, recommendations, digests and limits are what they are."),
     "evaluate": ("evaluate:app", "How good the products are, judged on this home's own data."),
     "source": ("source:app", "The app's Postgres: start, stop, migrate, load, generate, look."),
     "dagster": ("dagster:dagster", "Open the Dagster UI: asset graph, runs, checks, metadata."),

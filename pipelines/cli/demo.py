@@ -33,12 +33,14 @@ from store.files import sha256_of
 from store.generator import generate_world
 from store.home import read_home
 from store.lake import Lake
+from store.payloads.feed_words import POINTS
 from store.pg_binaries import PostgresNotFound
 from store.settings import Settings, load_settings
 from store.source import embedded_server
 from store.worlds import WorldError, load_world, read_world, remember
 
 OURS = ("lake", "generations", "revocations", "postgres", "dagster", "secrets", "inbox", "world", "home.json")
+EXPLORER = "FLOWFORGE_EXPLORER__ENABLED"
 FAILURES = (RunRefused, EmbeddedPostgresError, PostgresNotFound, WorldError, DagsterError, OSError, ValueError)
 
 
@@ -85,6 +87,7 @@ def demo(
     _what_next(settings, person, listening, is_serving=not once)
     if not once:
         os.environ["FLOWFORGE_HOME"] = str(settings.home)
+        os.environ.setdefault(EXPLORER, "true")
         become_server(settings.api.host, listening, settings.api.workers, settings.revocations.mode or "best_effort")
 
 
@@ -146,6 +149,8 @@ def _summary(settings: Settings, done: Refresh) -> Person | None:
     out.print()
     out.print(Panel.fit(f"[bold]{escape(person.name)}[/] (user {person.user_id}), {_moment(reader.as_of)}"))
     _section("Feed", person.feed)
+    if person.feed:
+        out.print(Text(f"  {POINTS}", style="dim"))
     _section("People you may know", person.recommendations)
     if person.digest:
         _section("Digest", person.digest.splitlines())
@@ -169,11 +174,12 @@ def _what_next(settings: Settings, person: Person | None, port: int, *, is_servi
     base = f"http://{settings.api.host}:{port}"
     out.print()
     if not is_serving:
-        out.print(
-            "[bold]Next[/]  flowforge demo (serves this)   flowforge dagster (the run, as a graph)", highlight=False
-        )
+        out.print("[bold]Next[/]  flowforge demo (serves this)   flowforge dagster (the run, as a graph)")
+        if person is not None:
+            out.print(f"      flowforge explain {person.user_id} (why this is what they get)")
         return
     out.print(f"[bold]Serving[/] {base}   docs {base}/docs   Ctrl-C stops")
+    out.print(f"Explorer  {base}/explorer   sign in with: flowforge token me --role operator")
     out.print("Dagster   flowforge dagster")
     if person is None:
         return

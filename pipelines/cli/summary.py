@@ -11,20 +11,10 @@ from datetime import datetime
 
 import polars as pl
 
-from pipelines.cli.feed_words import Teller, feed_lines, listed
 from store.lake import Lake
+from store.payloads.feed_words import Teller
+from store.payloads.words import entitlement_line, name_of, recommendation_line
 
-REASONS = {
-    "mutual_friends": "{mutual}",
-    "shared_school": "went to the same school",
-    "shared_employer": "works at the same place",
-    "shared_group": "is in a group of yours",
-    "shared_interest": "shares an interest",
-    "interaction": "you have been in touch",
-    "extended_network": "is in your wider circle",
-    "popular_in_country": "is popular where you live",
-    "suggested": "suggested for you",
-}
 SHOWN = 5
 
 
@@ -57,11 +47,7 @@ class Reader:
 
     def name(self, user_id: int) -> str:
         """A display name, or the id of somebody who is gone."""
-        return self.names_by_id.get(user_id, f"user {user_id}")
-
-    def names(self, user_ids: list[int], others: int = 0) -> str:
-        """``Ann, Bob and 3 others``."""
-        return listed([self.name(i) for i in user_ids], others)
+        return name_of(user_id, self.names_by_id)
 
 
 def somebody(reader: Reader) -> int | None:
@@ -108,21 +94,19 @@ def _feed(reader: Reader, user_id: int) -> list[str]:
         for row in reader.table("staged_activities").filter(pl.col("id").is_in(wanted)).iter_rows(named=True)
     }
     groups = {row["id"]: row["name"] for row in reader.table("staged_groups").iter_rows(named=True)}
-    return feed_lines(mine, Teller(user_id, reader.as_of, reader.names_by_id, groups, acts))
+    teller = Teller(user_id, reader.as_of, reader.names_by_id, groups, acts)
+    return [f"{teller.line(row)}\n    why: {teller.why(row)}" for row in mine.iter_rows(named=True)]
 
 
 def _recommendations(reader: Reader, user_id: int) -> list[str]:
     table = reader.table("friend_recommendations")
     if table.is_empty():
         return []
-    lines = []
-    for row in table.filter(pl.col("viewer_id") == user_id).sort("rank").head(SHOWN).iter_rows(named=True):
-        count, sample = row["mutual_count"], row["mutual_sample_ids"]
-        mutual = f"{count} mutual friend{'s' if count != 1 else ''}"
-        if sample:
-            mutual += f": {reader.names(list(sample), count - len(sample))}"
-        lines.append(f"{reader.name(row['candidate_id'])} — {REASONS[row['reason_code']].format(mutual=mutual)}")
-    return lines
+    mine = table.filter(pl.col("viewer_id") == user_id).sort("rank").head(SHOWN)
+    return [
+        f"{reader.name(row['candidate_id'])} — {recommendation_line(row, reader.names_by_id)}"
+        for row in mine.iter_rows(named=True)
+    ]
 
 
 def _digest(reader: Reader, user_id: int) -> str | None:
@@ -142,14 +126,8 @@ def _entitlements(reader: Reader, user_id: int) -> list[str]:
     if table.is_empty():
         return []
     plans = {row["id"]: row["name"] for row in reader.table("staged_plans").iter_rows(named=True)}
-    lines = []
-    for row in table.filter(pl.col("user_id") == user_id).sort("feature_key").iter_rows(named=True):
-        if row["kind"] != "metered":
-            state = "included" if row["has_access"] else "not included"
-        elif row["limit_value"] is None:
-            state = f"{row['used']} used, unlimited"
-        else:
-            state = f"{row['used']} of {row['granted']} used, {row['balance']} left"
-            state += f" ({row['overage']} over)" if row["overage"] else ""
-        lines.append(f"{row['feature_key']}: {state} — {plans.get(row['plan_id'], 'plan')}")
-    return lines
+    mine = table.filter(pl.col("user_id") == user_id).sort("feature_key").with_columns(limit="limit_value")
+    return [
+        f"{row['feature_key']}: {entitlement_line(row)} — {plans.get(row['plan_id'], 'plan')}"
+        for row in mine.iter_rows(named=True)
+    ]

@@ -49,7 +49,7 @@ from store.payloads.social import (
     FriendRecommendationPage,
     RemovedItem,
 )
-from store.payloads.sorting import chronological_sort_key, etag_of, ranked_sort_key
+from store.payloads.sorting import chronological_sort_key, etag_of, ranked_sort_key, score_of
 from store.payloads.v1 import (
     V1Digest,
     V1Digests,
@@ -125,5 +125,6 @@ __all__ = [
     "kept_key",
     "ranked_sort_key",
     "read_cursor",
+    "score_of",
     "write_cursor",
 ]

@@ -22,6 +22,11 @@ def ranked_sort_key(*, is_suggested: bool, score: int, last_activity_at: datetim
     return f"{(is_suggested << 63) + (1 << 62) - score:016x}{_newest_first(last_activity_at)}|{item_id}"
 
 
+def score_of(ranked_key: str) -> int:
+    """The score that the sort key of a ranked item was made from."""
+    return (1 << 62) - (int(ranked_key[:16], 16) & ~(1 << 63))
+
+
 def chronological_sort_key(*, last_activity_at: datetime, lead_activity_id: int) -> str:
     """Sort key of a chronological item: 32 bytes, ascending = (time desc, lead_activity_id asc)."""
     return f"{_newest_first(last_activity_at)}|{lead_activity_id:016x}"

@@ -7,7 +7,7 @@ other module of ours.
 
 from store.serving.dataset import STATES, CorruptGeneration, Dataset, DatasetInfo, Guards, decompressed
 from store.serving.follower import GenerationEntry, Generations, Standing, Status
-from store.serving.generation import Generation, GenerationInfo, read_info
+from store.serving.generation import Generation, GenerationCounts, GenerationInfo, read_info
 
 __all__ = [
     "STATES",
@@ -15,6 +15,7 @@ __all__ = [
     "Dataset",
     "DatasetInfo",
     "Generation",
+    "GenerationCounts",
     "GenerationEntry",
     "GenerationInfo",
     "Generations",

@@ -30,6 +30,16 @@ Facts = tuple[tuple[str, int, int, int, int, int], ...]
 
 
 @dataclass(frozen=True)
+class GenerationCounts:
+    """Rows that the products behind a generation took, kept, rejected and filtered (``product.stage.reason``)."""
+
+    rows_in: int
+    rows_out: int
+    rejected: int
+    filtered: Mapping[str, int]
+
+
+@dataclass(frozen=True)
 class GenerationInfo:
     """What the manifest says of a generation; ``datasets`` in name order."""
 
@@ -38,6 +48,7 @@ class GenerationInfo:
     code_version: str
     config_hash: str
     datasets: tuple[DatasetInfo, ...]
+    counts: GenerationCounts
 
 
 class Generation:
@@ -156,6 +167,7 @@ def read_info(folder: Path) -> GenerationInfo:
                 _dataset_info(name, entry, _GUARD_KINDS[content["format"]])
                 for name, entry in sorted(content["datasets"].items())
             ),
+            counts=_counts(content["counts"]),
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise CorruptGeneration(f"{path}: manifest cannot be read: {error!r}") from error
@@ -189,6 +201,10 @@ def _dataset_info(name: str, entry: Mapping[str, Any], guard_kinds: int) -> Data
         path=file["path"],
         guard_kinds=guard_kinds,
     )
+
+
+def _counts(entry: Mapping[str, Any]) -> GenerationCounts:
+    return GenerationCounts(entry["in"], entry["out"], entry["rejected"], dict(entry["filtered"]))
 
 
 def _instant(text: str) -> datetime:

@@ -8,7 +8,7 @@ from datetime import timedelta
 import polars as pl
 import pytest
 
-from pipelines.cli.feed_words import Teller, feed_lines
+from store.payloads.feed_words import Teller
 from tests.support.feed import AS_OF, World, run
 
 NAMES = {1: "Ann", 2: "Bob", 3: "Cleo", 4: "Dan", 5: "Eve", 6: "Finn", 20: "Tess"}
@@ -30,8 +30,7 @@ def told(world: World, viewer: int = 1, mode: str = "ranked") -> list[tuple[str,
     items = run(world).tables["feed_items"].filter((pl.col("viewer_id") == viewer) & (pl.col("mode") == mode))
     activities = {row["id"]: row for row in world.table("activities")}
     teller = Teller(viewer, world.as_of, NAMES, {5: "Chess"}, activities)
-    lines = [line.split("\n    why: ") for line in feed_lines(items, teller)]
-    return [(line, why) for line, why in lines]
+    return [(teller.line(row), teller.why(row)) for row in items.iter_rows(named=True)]
 
 
 def says(text: str) -> dict[str, str]:
@@ -111,10 +110,8 @@ def test_why_reads_the_parts_of_the_score_back(world: World) -> None:
     world.activity(12, 1, "reaction", on=10, ago=3)
     world.activity(13, 1, "reaction", on=11, ago=2)
     whys = dict(told(world))
-    assert whys["Bob posted “Newer”  (5 h ago)"] == (
-        "Bob is your friend · in touch twice lately · 1 point of response (reactions 1, comments 2, reshares 3)"
-    )
-    assert whys["Bob posted “Older”  (9 h ago)"].endswith("lower, after newer things by Bob")
+    assert whys["Bob posted “Newer”  (5 h ago)"] == ("Bob is your friend · in touch twice lately · 1 point of response")
+    assert whys["Bob posted “Older”  (9 h ago)"].endswith("held back by newer things of Bob")
 
 
 def test_what_has_no_words_is_not_quoted(world: World) -> None:

@@ -98,7 +98,8 @@ def test_a_product_that_is_missing_is_left_out(home: Path) -> None:
     frames = sample_frames()
     del frames["friend_recommendations"], frames["entitlements"]
     assert set(datasets_of(home, "g", frames=frames)) == {
-        "users", "metrics", "feed", "feed_chronological", "feed_tombstones", "digests", "digest_details", "usage",
+        "users", "metrics", "feed", "feed_chronological", "feed_tombstones", "feed_scores", "digests",
+        "digest_details", "usage",
     }  # fmt: skip
 
 

@@ -66,6 +66,7 @@ def user(user_id: int, **columns: Any) -> dict[str, Any]:
 def feed_item(viewer_id: int, mode: str, position: int, **columns: Any) -> dict[str, Any]:
     """A row of `feed_items` about post ``1000 + position`` of user 2."""
     at = AS_OF - timedelta(minutes=position)
+    score = columns.get("score", 0 if mode == "chronological" else 10_000_000 - position)
     return {
         "viewer_id": viewer_id,
         "mode": mode,
@@ -82,8 +83,9 @@ def feed_item(viewer_id: int, mode: str, position: int, **columns: Any) -> dict[
         "other_count": 0,
         "first_activity_at": at,
         "last_activity_at": at,
-        "score": 0 if mode == "chronological" else 10_000_000 - position,
-        **dict.fromkeys(("k_verb", "k_time", "k_engagement", "k_affinity", "k_diversity"), 0),
+        "score": score,
+        **dict.fromkeys(("k_verb", "k_engagement", "k_affinity", "k_diversity"), 0),
+        "k_time": score,
         "reason": "friend",
         "is_unseen": position % 2 == 0,
         **columns,

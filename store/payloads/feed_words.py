@@ -1,6 +1,8 @@
 """A feed in words: who did what, when, and why it is here (docs/feed.md).
 
-Pure: rows and names in, lines out. Does not belong here: whose feed, where it is read from.
+Pure: rows and names in, lines out; one wording for the demo, ``flowforge explain`` and the explorer. Where
+names or texts are not at hand (a generation holds none), things are called by their ids.
+Does not belong here: whose feed, where it is read from.
 """
 
 from __future__ import annotations
@@ -11,8 +13,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import polars as pl
-
 VERBS = {
     "post": "posted",
     "reshare": "reshared",
@@ -21,6 +21,8 @@ VERBS = {
     "friend_add": "became friends with",
     "group_join": "joined",
 }
+POINTS = "Points of response: a reaction counts 1, a comment 2, a reshare 3, by distinct people."
+"""What the points are; said once beside a list."""
 LONGEST = 90
 Row = Mapping[str, Any]
 
@@ -33,8 +35,8 @@ class Teller:
     as_of: datetime
     names: Mapping[int, str]
     groups: Mapping[int, str]
-    activities: Mapping[int, Row]
-    """The items' objects and lead activities, by id."""
+    activities: Mapping[int, Row] | None
+    """The items' objects and lead activities, by id; None where no text is known."""
 
     def line(self, row: Row) -> str:
         """Who did what, and when."""
@@ -60,9 +62,9 @@ class Teller:
         if touch:
             reasons.append(f"in touch {_times(touch)} lately")
         if response:
-            reasons.append(f"{_counted(response, 'point')} of response (reactions 1, comments 2, reshares 3)")
+            reasons.append(_counted(response, "point") + " of response")
         if row["k_diversity"] < 0:
-            reasons.append(f"lower, after newer things by {'you' if is_own else lead}")
+            reasons.append(f"held back by newer things of {'yours' if is_own else lead}")
         return " · ".join(reasons)
 
     def name(self, user_id: int) -> str:
@@ -74,23 +76,27 @@ class Teller:
         owner = row["object_owner_id"]
         who = "You" if owner == self.viewer else self.name(owner)
         named = [i for i in row["sample_actor_ids"] if i != owner]
-        post = self.activities.get(row["object_id"])
-        # The card began with the post itself: its author is one of the actors, perhaps not a named one.
-        has_author = post is not None and post["created_at"] == row["first_activity_at"]
-        others = row["actor_count"] - len(named) - int(has_author)
+        others = row["actor_count"] - len(named) - int(self._has_author(row))
         shared = f", shared by {self._people(named, others, start=False)}" if named else ""
-        return f"{who} posted {self._quoted(row['object_id'], 'something without words')}{shared}"
+        return f"{who} posted {self._quoted(row['object_id'], 'something without words', 'post')}{shared}"
+
+    def _has_author(self, row: Row) -> bool:
+        """Whether the card began with the post itself: its author is one of the actors, perhaps not a named one."""
+        if self.activities is None:
+            return row["object_owner_id"] in row["sample_actor_ids"] or row["object_id"] == row["lead_activity_id"]
+        post = self.activities.get(row["object_id"])
+        return post is not None and bool(post["created_at"] == row["first_activity_at"])
 
     def _comment(self, row: Row) -> str:
         speaker = ""
         if row["actor_count"] > 1:
             lead = row["lead_actor_id"]
             speaker = f", {'you' if lead == self.viewer else self.name(lead)} last"
-        said = self._quoted(row["lead_activity_id"], "without words")
+        said = self._quoted(row["lead_activity_id"], "without words", "comment")
         return f"{self._who(row)} commented on {self._whose(row)} {row['object_type']}{speaker}: {said}"
 
     def _reacted(self, row: Row) -> str:
-        said = self._quoted(row["object_id"], "")
+        said = self._quoted(row["object_id"], "", "")
         return f"{self._who(row)} {VERBS[row['verb']]} {self._whose(row)} {row['object_type']} {said}".rstrip()
 
     def _friend_add(self, row: Row) -> str:
@@ -98,7 +104,7 @@ class Teller:
         return f"{self._who(row)} {VERBS['friend_add']} {friend}{_among(row, 'somebody else')}"
 
     def _group_join(self, row: Row) -> str:
-        group = self.groups.get(row["object_id"], "a group")
+        group = self.groups.get(row["object_id"], f"group {row['object_id']}")
         return f"{self._who(row)} joined {group}{_among(row, 'another group')}"
 
     def _who(self, row: Row) -> str:
@@ -119,14 +125,29 @@ class Teller:
             names.insert(0, "You" if start else "you")
         return listed(names, others)
 
-    def _quoted(self, activity_id: int, wordless: str) -> str:
+    def _quoted(self, activity_id: int, wordless: str, kind: str) -> str:
+        """The text; ``wordless`` where there is none; the ``kind`` and id where texts are not known."""
+        if self.activities is None:
+            return f"({kind} {activity_id})" if kind else str(activity_id)
         said = _text(self.activities[activity_id]["body"]) if activity_id in self.activities else ""
         return f"“{said}”" if said else wordless
 
 
-def feed_lines(items: pl.DataFrame, teller: Teller) -> list[str]:
-    """Every item as a line, and why it is here on the next."""
-    return [f"{teller.line(row)}\n    why: {teller.why(row)}" for row in items.iter_rows(named=True)]
+def card_of(activity: Row) -> dict[str, Any]:
+    """One activity (``id, actor_id, verb, object_type, object_id, owner_id, created_at``) as a card of its own."""
+    return {
+        "verb": activity["verb"],
+        "object_type": activity["object_type"],
+        "object_id": activity["object_id"],
+        "object_owner_id": activity["owner_id"],
+        "lead_activity_id": activity["id"],
+        "lead_actor_id": activity["actor_id"],
+        "actor_count": 1,
+        "sample_actor_ids": [activity["actor_id"]],
+        "other_count": 0,
+        "first_activity_at": activity["created_at"],
+        "last_activity_at": activity["created_at"],
+    }
 
 
 def listed(names: list[str], others: int) -> str:
