@@ -51,7 +51,7 @@ def authorized(*scopes: Scope) -> Dependency:
 
     async def admit(request: Request) -> None:
         principal = principal_of(request)
-        await _count(request, principal)
+        await count(request, principal)
         missing = [scope for scope in scopes if scope not in principal.scopes]
         if missing:
             challenge = f'{_CHALLENGE}, error="insufficient_scope", scope="{" ".join(scopes)}"'
@@ -63,7 +63,7 @@ def authorized(*scopes: Scope) -> Dependency:
     return admit
 
 
-async def _count(request: Request, principal: Principal) -> None:
+async def count(request: Request, principal: Principal) -> None:
     """Count the request against the principal's limit: also one that is refused later."""
     verdict = await runtime_of(request).limits.admit(principal)
     request.scope[RATE] = verdict.headers()

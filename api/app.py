@@ -10,10 +10,12 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import WebSocketRoute
 
 from api import docs, problems, routes
 from api.edge import Edge
 from api.hot import Hot
+from api.live import PATH, Live
 from api.runtime import Runtime
 from store.settings import Settings, load_settings
 
@@ -24,10 +26,11 @@ def create_app(settings: Settings) -> FastAPI:
     Raises ``api.keyring.KeysUnusable`` when no key can verify tokens (production without a JWKS).
     """
     runtime = Runtime(settings)
+    live = Live(runtime)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        async with runtime.kept_fresh():
+        async with runtime.kept_fresh(), live.turning():
             yield
 
     app = FastAPI(lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
@@ -35,6 +38,7 @@ def create_app(settings: Settings) -> FastAPI:
     problems.install(app)
     routes.install(app)
     docs.install(app)
+    app.router.routes.append(WebSocketRoute(PATH, live))
     app.add_middleware(Edge, settings=settings)
     if settings.api.cors_origins:
         app.add_middleware(

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from fastapi import Request, Response
-from prometheus_client import CollectorRegistry, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
@@ -32,6 +32,16 @@ _SECONDS: Final = Histogram(
     ["route", "status"],
     buckets=_BUCKETS,
     registry=_registry,
+)
+LIVE_CONNECTIONS: Final = Gauge(
+    "flowforge_live_connections",
+    "Connections to /v2/live that are open.",
+    multiprocess_mode="livesum",
+    registry=_registry,
+)
+LIVE_EVENTS: Final = Counter("flowforge_live_events", "Events sent to /v2/live.", registry=_registry)
+LIVE_CLOSED: Final = Counter(
+    "flowforge_live_closed", "Connections to /v2/live closed by us.", ["code"], registry=_registry
 )
 
 
