@@ -45,8 +45,8 @@ def create_app(settings: Settings) -> FastAPI:
             CORSMiddleware,
             allow_origins=settings.api.cors_origins,
             allow_methods=["GET"],
-            allow_headers=["authorization", "if-none-match", "traceparent"],
-            expose_headers=["etag", "retry-after", "x-data-generation", "x-data-as-of"],
+            allow_headers=["authorization", "if-none-match", "traceparent", "x-request-id"],
+            expose_headers=["etag", "retry-after", "x-data-generation", "x-data-as-of", "x-request-id"],
         )
     return app
 

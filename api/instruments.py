@@ -48,17 +48,17 @@ LIVE_CLOSED: Final = Counter(
 class RouteInstruments:
     """The counters of one route: looked up once, because hot paths count at every request."""
 
-    __slots__ = ("_by_status", "_route")
+    __slots__ = ("_by_status", "route")
 
     def __init__(self, route: str) -> None:
-        self._route = route
+        self.route = route
         self._by_status: dict[int, Histogram] = {}
 
     def observe(self, status: int, seconds: float) -> None:
         """Count one answer."""
         found = self._by_status.get(status)
         if found is None:
-            found = self._by_status[status] = _SECONDS.labels(self._route, str(status))
+            found = self._by_status[status] = _SECONDS.labels(self.route, str(status))
         found.observe(seconds)
 
 
