@@ -11,12 +11,14 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import WebSocketRoute
+from starlette.types import ASGIApp
 
 from api import docs, problems, routes
 from api.edge import Edge
 from api.hot import Hot
 from api.live import PATH, Live
 from api.runtime import Runtime
+from api.tracing import traced
 from store.settings import Settings, load_settings
 
 
@@ -33,7 +35,14 @@ def create_app(settings: Settings) -> FastAPI:
         async with runtime.kept_fresh(), live.turning():
             yield
 
-    app = FastAPI(lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
+    app = FastAPI(
+        lifespan=lifespan,
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
+    )
     app.state.runtime = runtime
     problems.install(app)
     routes.install(app)
@@ -51,6 +60,7 @@ def create_app(settings: Settings) -> FastAPI:
     return app
 
 
-def app_from_environment() -> Hot:
+def app_from_environment() -> ASGIApp:
     """What server workers call: the hot paths, and behind them the app of the settings in the environment."""
-    return Hot(create_app(load_settings()))
+    hot = Hot(create_app(load_settings()))
+    return traced(hot, hot.paths)

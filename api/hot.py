@@ -124,6 +124,7 @@ class Hot:
         self._runtime: Runtime = app.state.runtime
         self._log = RequestLog(self._runtime.settings.api)
         self._stored = _stored()
+        self.paths = frozenset(path for path, _ in self._stored)
         self._heads: dict[tuple[str, str], _Headers] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

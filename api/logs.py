@@ -24,7 +24,7 @@ _TRACEPARENT: Final = re.compile(
     rb"^(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?$"
 )
 _GIVEN_ID: Final = re.compile(rb"[0-9A-Za-z-]{16,64}")  # UUID, ULID, hex: no dot, so never a token
-_METHODS: Final = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
+METHODS: Final = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 _PROCESS: Final = secrets.token_hex(8)
 _numbers: Final = count(secrets.randbits(32))
 _LOG: Final = logging.getLogger("flowforge.requests")
@@ -58,7 +58,7 @@ class RequestLog:
             self._left = self._sample
         fields = {
             "request_id": request,
-            "method": method if method in _METHODS else "OTHER",
+            "method": method if method in METHODS else "OTHER",
             "route": route,
             "status": status,
             "duration_ms": round(seconds * 1000, 3),
