@@ -52,12 +52,12 @@ def authorized(*scopes: Scope) -> Dependency:
     async def admit(request: Request) -> None:
         principal = principal_of(request)
         await counted(request, principal)
+        request.state.principal = principal
         missing = [scope for scope in scopes if scope not in principal.scopes]
         if missing:
             challenge = f'{_CHALLENGE}, error="insufficient_scope", scope="{" ".join(scopes)}"'
             detail = f"This needs a token with the scope {' and '.join(missing)}."
             raise ProblemRaised("forbidden", detail, headers={"www-authenticate": challenge})
-        request.state.principal = principal
         _refuse_repeated(request)
 
     return admit

@@ -10,11 +10,15 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import WebSocketRoute
+from starlette.types import ASGIApp
 
 from api import docs, explorer, problems, routes
 from api.edge import Edge
 from api.hot import Hot
+from api.live import PATH, Live
 from api.runtime import Runtime
+from api.tracing import traced
 from store.settings import Settings, load_settings
 
 
@@ -24,31 +28,41 @@ def create_app(settings: Settings) -> FastAPI:
     Raises ``api.keyring.KeysUnusable`` when no key can verify tokens (production without a JWKS).
     """
     runtime = Runtime(settings)
+    live = Live(runtime)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        async with runtime.kept_fresh():
+        async with runtime.kept_fresh(), live.turning():
             yield
 
-    app = FastAPI(lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
+    app = FastAPI(
+        lifespan=lifespan,
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
+    )
     app.state.runtime = runtime
     problems.install(app)
     routes.install(app)
     docs.install(app)
     if settings.explorer.enabled:
         explorer.install(app)
+    app.router.routes.append(WebSocketRoute(PATH, live))
     app.add_middleware(Edge, settings=settings)
     if settings.api.cors_origins:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=settings.api.cors_origins,
             allow_methods=["GET"],
-            allow_headers=["authorization", "if-none-match", "traceparent"],
-            expose_headers=["etag", "retry-after", "x-data-generation", "x-data-as-of"],
+            allow_headers=["authorization", "if-none-match", "traceparent", "x-request-id"],
+            expose_headers=["etag", "retry-after", "x-data-generation", "x-data-as-of", "x-request-id"],
         )
     return app
 
 
-def app_from_environment() -> Hot:
+def app_from_environment() -> ASGIApp:
     """What server workers call: the hot paths, and behind them the app of the settings in the environment."""
-    return Hot(create_app(load_settings()))
+    hot = Hot(create_app(load_settings()))
+    return traced(hot, hot.paths)

@@ -32,6 +32,10 @@ class TokenInvalid(Exception):
     """The token proves nothing; the text says why, without repeating it."""
 
 
+class TokenExpired(TokenInvalid):
+    """It proved something until a moment ago."""
+
+
 @dataclass(frozen=True, slots=True)
 class Principal:
     """Who is asking. ``user_id`` is None when the subject is no user of the app."""
@@ -115,7 +119,7 @@ class Verifier:
             raise TokenInvalid(f"The token's aud is not {self._audience}.")
         expires_at, not_before = _time(claims, "exp"), _time(claims, "nbf")
         if expires_at <= now:
-            raise TokenInvalid("The token has expired: get a new one.")
+            raise TokenExpired("The token has expired: get a new one.")
         if not_before > now + NBF_LEEWAY_SECONDS:
             raise TokenInvalid("The token is not valid yet (nbf).")
         subject = claims.get("sub")

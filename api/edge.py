@@ -1,6 +1,6 @@
 """The edge: what holds for every request before it is routed, as one plain ASGI middleware (spec 06.2, 06.4).
 
-Lives here: the trace id, the bounds on URL, headers and body, HEAD as GET without a body, the headers
+Lives here: the request's ids, the bounds on URL, headers and body, HEAD as GET without a body, the headers
 that announce v1's end, and the last resort for errors nobody handled. Does not belong here: who is
 asking, and for what.
 """
@@ -8,8 +8,6 @@ asking, and for what.
 from __future__ import annotations
 
 import logging
-import re
-import secrets
 import time
 from typing import Final
 
@@ -17,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.access import RATE
 from api.instruments import UNROUTED, instruments_of
+from api.logs import REQUEST_ID, RequestLog, request_id, trace_id
 from api.problems import plain_problem, problem_response
 from api.v1 import deprecation_headers
 from store.settings import Settings
@@ -25,9 +24,6 @@ MAX_URL_BYTES: Final = 4096
 MAX_HEADER_BYTES: Final = 16 * 1024
 MAX_BODY_BYTES: Final = 64 * 1024
 
-_TRACEPARENT: Final = re.compile(
-    rb"^(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?$"
-)
 _LOG: Final = logging.getLogger("flowforge.api")
 
 
@@ -37,20 +33,27 @@ class Edge:
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self.app = app
         self.settings = settings
+        self._log = RequestLog(settings.api)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        scope["flowforge.trace_id"] = trace_id(scope)
+        given = dict(scope["headers"])
+        scope["flowforge.trace_id"] = trace_id(given.get(b"traceparent"))
+        scope[REQUEST_ID] = request_id(given.get(b"x-request-id"), scope["flowforge.trace_id"])
         begun = time.perf_counter()
-        answered = _Answer(scope, send, _deprecation(self.settings, scope["path"]))
+        answered = _Answer(scope, send, _common(self.settings, scope))
         try:
             await self._answer(scope, receive, answered)
         finally:
             route = getattr(scope.get("route"), "path", UNROUTED)
-            instruments_of(route).observe(answered.status, time.perf_counter() - begun)
+            seconds = time.perf_counter() - begun
+            instruments_of(route).observe(answered.status, seconds)
+            principal = scope.get("state", {}).get("principal")
+            role = "anonymous" if principal is None else principal.role
+            self._log.note(scope[REQUEST_ID], answered.method, route, answered.status, seconds, role)
 
     async def _answer(self, scope: Scope, receive: Receive, send: _Answer) -> None:
         refusal = _out_of_bounds(scope)
@@ -64,7 +67,7 @@ class Edge:
         except BodyTooLarge:
             await plain_problem(scope, 413, _BODY_DETAIL)(scope, receive, send)
         except Exception:
-            _LOG.exception("unhandled error, trace %s, path %s", scope["flowforge.trace_id"], scope["path"])
+            _LOG.exception("unhandled error, trace %s", scope["flowforge.trace_id"])
             if send.has_started:
                 raise
             detail = "The error is logged under this trace_id; try again, and report the trace_id if it stays."
@@ -78,25 +81,15 @@ class _Answer:
         self.status = 500
         self.has_started = False
         self._scope, self._send, self._headers = scope, send, headers
-        self._is_head = scope["method"] == "HEAD"
+        self.method: str = scope["method"]
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.has_started, self.status = True, message["status"]
             message["headers"] = [*message.get("headers", ()), *self._headers, *self._scope.get(RATE, ())]
-        elif self._is_head and message["type"] == "http.response.body":
+        elif self.method == "HEAD" and message["type"] == "http.response.body":
             message = {"type": "http.response.body", "body": b"", "more_body": message.get("more_body", False)}
         await self._send(message)
-
-
-def trace_id(scope: Scope) -> str:
-    """The W3C trace id of the ``traceparent`` header when it is well formed, else a new one (32 hex digits)."""
-    for name, value in scope["headers"]:
-        if name == b"traceparent":
-            match = _TRACEPARENT.match(value)
-            if match is not None:
-                return match[1].decode()
-    return secrets.token_hex(16)
 
 
 _BODY_DETAIL: Final = f"The body is larger than {MAX_BODY_BYTES} bytes."
@@ -121,11 +114,13 @@ def _bounded(receive: Receive) -> Receive:
     return receiving
 
 
-def _deprecation(settings: Settings, path: str) -> list[tuple[bytes, bytes]]:
-    """What every answer of v1 announces, errors too."""
-    if not path.startswith("/v1/"):
-        return []
-    return [(name.encode(), value.encode()) for name, value in deprecation_headers(settings, path).items()]
+def _common(settings: Settings, scope: Scope) -> list[tuple[bytes, bytes]]:
+    """What every answer says, errors too: the request's id, and of v1 its end."""
+    headers = [(b"x-request-id", scope[REQUEST_ID].encode())]
+    if scope["path"].startswith("/v1/"):
+        told = deprecation_headers(settings, scope["path"])
+        headers += [(name.encode(), value.encode()) for name, value in told.items()]
+    return headers
 
 
 def _out_of_bounds(scope: Scope) -> ASGIApp | None:

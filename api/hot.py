@@ -24,6 +24,7 @@ from api.digests import listing
 from api.edge import MAX_HEADER_BYTES
 from api.feed import FEEDS
 from api.instruments import RouteInstruments, instruments_of
+from api.logs import RequestLog, request_id, trace_id
 from api.negotiation import best_encoding, best_media_type
 from api.pages import Listing, joined_page
 from api.recommendations import FRIENDS
@@ -80,6 +81,8 @@ class _Asked(NamedTuple):
     accept: bytes | None
     accept_encoding: bytes | None
     if_none_match: bytes | None
+    traceparent: bytes | None
+    request_id: bytes | None
 
 
 _PASSED_ON: Final = -1
@@ -92,12 +95,14 @@ _READ: Final[dict[bytes, int]] = {
     b"accept": 1,
     b"accept-encoding": 2,
     b"if-none-match": 3,
+    b"traceparent": 4,
+    b"x-request-id": 5,
 }
 
 
 def _asked(headers: _Headers) -> _Asked | None:
     """What a request asks for; None for one that the framework should look at."""
-    found: list[Any] = [None, None, None, None]
+    found: list[Any] = [None, None, None, None, None, None]
     size = 0
     for name, value in headers:
         size += len(name) + len(value)
@@ -133,7 +138,9 @@ class Hot:
     def __init__(self, app: FastAPI) -> None:
         self.app: ASGIApp = app
         self._runtime: Runtime = app.state.runtime
+        self._log = RequestLog(self._runtime.settings.api)
         self._stored = _stored()
+        self.paths = frozenset(path for path, _ in self._stored)
         self._heads: dict[tuple[str, str], _Headers] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -142,20 +149,22 @@ class Hot:
             stored = self._stored.get((scope["path"], scope["query_string"]))
             if stored is not None:
                 begun = time.perf_counter()
-                answer = await self._answer(scope["headers"], stored)
-                if answer is not None:
-                    status, headers, body = answer
+                asked = _asked(scope["headers"])
+                answer = None if asked is None else await self._answer(asked, stored)
+                if asked is not None and answer is not None:
+                    status, headers, body, role = answer
+                    named = request_id(asked.request_id, trace_id(asked.traceparent))
+                    headers.append((b"x-request-id", named.encode()))
                     await send({"type": "http.response.start", "status": status, "headers": headers})
                     await send({"type": "http.response.body", "body": body})
-                    stored.instruments.observe(status, time.perf_counter() - begun)
+                    seconds = time.perf_counter() - begun
+                    stored.instruments.observe(status, seconds)
+                    self._log.note(named, "GET", stored.instruments.route, status, seconds, role)
                     return
         await self.app(scope, receive, send)
 
-    async def _answer(self, sent: _Headers, stored: Stored) -> tuple[int, _Headers, bytes] | None:
-        """Status, headers and body; None where the reference has to answer. Counts against the limit last."""
-        asked = _asked(sent)
-        if asked is None:
-            return None
+    async def _answer(self, asked: _Asked, stored: Stored) -> tuple[int, _Headers, bytes, scopes.Role] | None:
+        """Status, headers, body, role; None where the reference has to answer. Counts against the limit last."""
         takes_json, encoding = _negotiated(asked.accept, asked.accept_encoding)
         if not takes_json:
             return None
@@ -183,12 +192,12 @@ class Hot:
         etag = dataset.etag(row) if joined is None else joined[1]
         headers = [(b"etag", b'W/"%b"' % etag.encode()), *self._head(generation, dataset), *verdict.headers()]
         if asked.if_none_match is not None and is_fresh(asked.if_none_match.decode("latin-1"), etag):
-            return 304, headers, b""
+            return 304, headers, b"", principal.role
         body, encoding = stored_body(dataset.page(row), encoding) if joined is None else encoded(joined[0], encoding)
         if encoding is not None:
             headers.append((b"content-encoding", encoding.encode()))
         headers += ((b"content-length", b"%d" % len(body)), (b"content-type", b"application/json"))
-        return 200, headers, body
+        return 200, headers, body, principal.role
 
     def _head(self, generation: Generation, dataset: Dataset) -> _Headers:
         """The headers that every page of a dataset has."""

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from fastapi import Request, Response
-from prometheus_client import CollectorRegistry, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
@@ -33,22 +33,32 @@ _SECONDS: Final = Histogram(
     buckets=_BUCKETS,
     registry=_registry,
 )
+LIVE_CONNECTIONS: Final = Gauge(
+    "flowforge_live_connections",
+    "Connections to /v2/live that are open.",
+    multiprocess_mode="livesum",
+    registry=_registry,
+)
+LIVE_EVENTS: Final = Counter("flowforge_live_events", "Events sent to /v2/live.", registry=_registry)
+LIVE_CLOSED: Final = Counter(
+    "flowforge_live_closed", "Connections to /v2/live closed by us.", ["code"], registry=_registry
+)
 
 
 class RouteInstruments:
     """The counters of one route: looked up once, because hot paths count at every request."""
 
-    __slots__ = ("_by_status", "_route")
+    __slots__ = ("_by_status", "route")
 
     def __init__(self, route: str) -> None:
-        self._route = route
+        self.route = route
         self._by_status: dict[int, Histogram] = {}
 
     def observe(self, status: int, seconds: float) -> None:
         """Count one answer."""
         found = self._by_status.get(status)
         if found is None:
-            found = self._by_status[status] = _SECONDS.labels(self._route, str(status))
+            found = self._by_status[status] = _SECONDS.labels(self.route, str(status))
         found.observe(seconds)
 
 

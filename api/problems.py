@@ -15,6 +15,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match, Route
 from starlette.types import Scope
 
 MEDIA_TYPE: Final = "application/problem+json"
@@ -63,9 +64,9 @@ class ProblemRaised(Exception):
         self.errors = list(errors)
 
 
-def invalid_parameter(name: str, detail: str) -> ProblemRaised:
-    """A 422 about one query parameter."""
-    return ProblemRaised("invalid-parameter", f"{name}: {detail}", errors=[(f"#/query/{name}", detail)])
+def invalid_parameter(name: str, detail: str, *, place: Literal["query", "body"] = "query") -> ProblemRaised:
+    """A 422 about one parameter."""
+    return ProblemRaised("invalid-parameter", f"{name}: {detail}", errors=[(f"#/{place}/{name}", detail)])
 
 
 def problem_response(
@@ -141,6 +142,9 @@ async def _on_http(request: Request, exception: Exception) -> Response:
 
 def _method_not_allowed(request: Request, headers: Mapping[str, str]) -> Response:
     methods = {m.strip() for m in headers.get("Allow", "GET").split(",")} | {"OPTIONS"}
+    for route in request.app.routes:  # a path may have one route for each of its methods
+        if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE:
+            methods |= route.methods or set()
     if "GET" in methods:
         methods.add("HEAD")
     allow = {"allow": ", ".join(sorted(methods))}

@@ -12,7 +12,7 @@ from typing import Any, Final
 from fastapi import Depends, FastAPI, Response
 from pydantic import BaseModel
 
-from api import delta, digests, feed, generations, health, instruments, metrics, recommendations, usage, v1
+from api import delta, digests, feed, generations, health, instruments, metrics, recommendations, unsubscribe, usage, v1
 from api.access import authorized, named_user, token_owner
 from api.conditional import JSON
 from api.problems import KINDS, MEDIA_TYPE
@@ -121,6 +121,7 @@ def install(app: FastAPI) -> None:
             target=token_owner,
             is_deprecated=True,
         )
+    unsubscribe.install(app)
     _add_health(app)
 
 

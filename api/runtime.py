@@ -19,7 +19,7 @@ from api.keyring import KeyRing
 from api.limits import Limits
 from api.problems import ProblemRaised
 from api.withholding import Withholding
-from store.payloads import cursor_keys
+from store.payloads import cursor_keys, unsubscribe_keys
 from store.revocations import Revocations
 from store.serving import Generation, Generations
 from store.settings import Settings
@@ -42,6 +42,8 @@ class Runtime:
         self._is_alarmed = False
         configured = [key.get_secret_value() for key in settings.secret.cursor_keys]
         self.cursor_keys = cursor_keys(settings.home, configured)
+        configured = [key.get_secret_value() for key in settings.secret.unsubscribe_keys]
+        self.unsubscribe_keys = unsubscribe_keys(settings.home, configured)
 
     def refresh(self) -> None:
         """Look for a new generation and new keys. Blocks: call it off the event loop."""

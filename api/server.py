@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import logging
 import os
 import socket
 import sys
@@ -23,6 +22,7 @@ from granian.http import HTTP1Settings
 from pydantic import BaseModel, SecretStr
 
 from api.keyring import KeyRing, KeysUnusable
+from api.logs import logging_config
 from store.settings import Settings, load_settings
 
 HEADER_TIMEOUT_MS: Final = 5_000
@@ -40,7 +40,6 @@ def serve(settings: Settings, *, host: str | None = None, port: int | None = Non
     """
     address, chosen = host or settings.api.host, settings.api.port if port is None else port
     os.environ |= environment_of(settings)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     with _shared_counts(workers or settings.api.workers):
         Granian(
             "api.app:app_from_environment",
@@ -50,6 +49,7 @@ def serve(settings: Settings, *, host: str | None = None, port: int | None = Non
             interface=Interfaces.ASGI,
             workers=workers or settings.api.workers,
             backlog=BACKLOG,
+            log_dictconfig=logging_config(settings.api),
             http1_settings=HTTP1Settings(header_read_timeout=HEADER_TIMEOUT_MS, max_buffer_size=MAX_REQUEST_HEAD_BYTES),
             respawn_failed_workers=True,
             workers_kill_timeout=KILL_TIMEOUT_SECONDS,

@@ -114,6 +114,15 @@ class ApiSettings(Group):
     rate_service: str = Field("6000/60", pattern=r"^\d+/\d+$", description="Requests/seconds of a service token.")
     cors_origins: list[str] = Field(default_factory=list, description="Allowed browser origins; empty = CORS off.")
     max_data_age_seconds: int = Field(10800, gt=0, description="`/readyz` says degraded when data are older.")
+    log_format: Literal["text", "json"] = Field("text", description="Log lines of the server, to stderr.")
+    log_sample: int = Field(
+        100, ge=0, description="Of requests answered below 500 one in so many is logged; 0 = none. Others always."
+    )
+    live_per_principal: int = Field(10, ge=1, description="Connections to /v2/live of one user to one worker.")
+    live_per_worker: int = Field(10_000, ge=1, description="Connections to /v2/live of one worker.")
+    live_spread_seconds: float = Field(
+        30.0, gt=0, description="Hints of /v2/live are spread over this time; two pings lie in it."
+    )
     v1_sunset: date = Field(date(2027, 1, 31), description="Date in the Sunset header of v1.")
 
 

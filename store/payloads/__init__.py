@@ -1,8 +1,8 @@
 """Payloads: the models of every response, and the small codecs the builder and the API share.
 
 Lives here: pydantic models named as the shapes of the API contract (spec 06.2), the texts of ids and
-instants, the feed's sort key, the entity tag, the signed cursor, the key files. Does not belong here:
-anything that reads a generation, knows HTTP, or imports another module of ours.
+instants, the feed's sort key, the entity tag, the signed cursor and unsubscribe link, the key files.
+Does not belong here: anything that reads a generation, knows HTTP, or imports another module of ours.
 Output models have no defaults: a field is always present, null rather than absent.
 """
 
@@ -27,6 +27,7 @@ from store.payloads.base import (
 from store.payloads.cursors import Cursor, CursorInvalid, Resource, read_cursor, write_cursor
 from store.payloads.digests import Digest, DigestDetail, DigestGroup, DigestPage, Unsubscribed
 from store.payloads.keys import cursor_keys, kept_key
+from store.payloads.live import Event, FeedChanged, GenerationChanged, Ping
 from store.payloads.operations import Dataset, Generation, GenerationList, Problem, ProblemError, Ready
 from store.payloads.premium import (
     EngagementRow,
@@ -50,6 +51,16 @@ from store.payloads.social import (
     RemovedItem,
 )
 from store.payloads.sorting import chronological_sort_key, etag_of, ranked_sort_key, score_of
+from store.payloads.unsubscribes import (
+    INBOX,
+    Unsubscribe,
+    UnsubscribeInvalid,
+    leave_note,
+    read_note,
+    read_unsubscribe_token,
+    unsubscribe_keys,
+    write_unsubscribe_token,
+)
 from store.payloads.v1 import (
     V1Digest,
     V1Digests,
@@ -64,6 +75,7 @@ from store.payloads.v1 import (
 
 __all__ = [
     "DEFAULT_LIMIT",
+    "INBOX",
     "METRICS",
     "Count",
     "Currency",
@@ -80,12 +92,15 @@ __all__ = [
     "Entitlement",
     "EntitlementList",
     "EntitlementOne",
+    "Event",
+    "FeedChanged",
     "FeedDelta",
     "FeedItem",
     "FeedPage",
     "FriendRecommendation",
     "FriendRecommendationPage",
     "Generation",
+    "GenerationChanged",
     "GenerationList",
     "GrowthRow",
     "Id",
@@ -95,6 +110,7 @@ __all__ = [
     "MetricPage",
     "Mode",
     "Payload",
+    "Ping",
     "PlanRow",
     "Problem",
     "ProblemError",
@@ -105,6 +121,8 @@ __all__ = [
     "RevenueRow",
     "SignedId",
     "State",
+    "Unsubscribe",
+    "UnsubscribeInvalid",
     "Unsubscribed",
     "UsageDay",
     "UsageList",
@@ -123,8 +141,13 @@ __all__ = [
     "id_text",
     "instant_text",
     "kept_key",
+    "leave_note",
     "ranked_sort_key",
     "read_cursor",
+    "read_note",
+    "read_unsubscribe_token",
     "score_of",
+    "unsubscribe_keys",
     "write_cursor",
+    "write_unsubscribe_token",
 ]

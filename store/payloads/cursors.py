@@ -5,12 +5,11 @@ Does not belong here: where a page is cut (api).
 
 from __future__ import annotations
 
-import base64
-import binascii
-import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
+
+from store.payloads.signing import sealed, unsealed
 
 
 class CursorInvalid(Exception):
@@ -40,32 +39,23 @@ class Cursor:
     value: str
 
 
-_SIGNATURE_BYTES: Final = 16
+_PURPOSE: Final = "cursor"
 
 
 def write_cursor(cursor: Cursor, key: bytes) -> str:
-    """Sign ``cursor`` with ``key`` (the newest one): base64url of 16 bytes HMAC-SHA256 and the fields."""
+    """Sign ``cursor`` with ``key`` (the newest one)."""
     c = cursor
     direction = "f" if c.is_forward else "b"
     body = f"1|{c.resource}|{c.variant}|{c.user_id}|{c.generation}|{direction}|{c.position}|{c.value}".encode()
-    return base64.urlsafe_b64encode(_signature(body, key) + body).rstrip(b"=").decode()
+    return sealed(_PURPOSE, body, key)
 
 
 def read_cursor(text: str, keys: Sequence[bytes]) -> Cursor:
     """Verify and read a cursor signed with any of ``keys``; raises :class:`CursorInvalid`."""
-    try:
-        raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-    except (ValueError, binascii.Error):
-        raise CursorInvalid("The cursor is not one of ours.") from None
-    signature, body = raw[:_SIGNATURE_BYTES], raw[_SIGNATURE_BYTES:]
-    matches = [hmac.compare_digest(signature, _signature(body, key)) for key in keys]
-    if not any(matches) or base64.urlsafe_b64encode(raw).rstrip(b"=").decode() != text:
+    body = unsealed(_PURPOSE, text, keys)
+    if body is None:
         raise CursorInvalid("The cursor was changed, or signed with a key that is no longer accepted.")
     version, resource, variant, user_id, generation, direction, position, value = body.decode().split("|", 7)
     if version != "1":
         raise CursorInvalid("The cursor has a version this server does not know.")
     return Cursor(_RESOURCES[resource], variant, int(user_id), generation, direction == "f", int(position), value)
-
-
-def _signature(body: bytes, key: bytes) -> bytes:
-    return hmac.digest(key, b"flowforge cursor\n" + body, "sha256")[:_SIGNATURE_BYTES]

@@ -24,7 +24,7 @@ PAGES = (
     "/v2/me/entitlements",
 )
 OTHERS = ("/v2/me/feed?limit=7", "/v2/me/usage", "/v2/users/1/feed", "/v2/me/feed?x=1", "/v2/me/nothing", "/livez")
-CHANGING = {"ratelimit", "trace_id"}
+CHANGING = {"ratelimit", "trace_id", "x-request-id"}
 
 
 class Counting:

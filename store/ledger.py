@@ -1,0 +1,134 @@
+"""The ledger in Postgres (spec 04.5): its address, its migrations, and who must not be written to.
+
+Lives here: the table ``suppressions`` and the booking of the notes that one-click unsubscriptions leave in HOME.
+Does not belong here: the app's database (``store.source``), the notes' text (``store.payloads``), sending.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from pathlib import Path
+from typing import Final
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from sqlalchemy.dialects.postgresql import insert
+
+from store.embedded import LEDGER_DATABASE
+from store.files import fsync_dir
+from store.payloads import INBOX, UnsubscribeInvalid, read_note
+from store.payloads.unsubscribes import EVERY_CATEGORY
+from store.settings import Settings
+from store.source import MIGRATIONS, PLATFORM_SCHEMA, embedded_server, sqlalchemy_url, transaction
+
+VERSION_TABLE: Final = "alembic_version_ledger"
+STALE_DRAFT_SECONDS: Final = 3600.0
+log = logging.getLogger("flowforge.ledger")
+
+metadata = sa.MetaData(schema=PLATFORM_SCHEMA)
+SUPPRESSIONS: Final = sa.Table(
+    "suppressions",
+    metadata,
+    sa.Column("user_id", sa.BigInteger, nullable=False),
+    sa.Column("channel", sa.Text, nullable=False),
+    sa.Column("category", sa.Text),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+    sa.CheckConstraint("reason IN ('unsubscribed', 'bounced', 'complained')", name="ck_suppressions_reason"),
+)
+"""Whom not to write to over a channel; ``category`` null = every one. One row for each reason."""
+_columns = SUPPRESSIONS.c
+sa.Index(
+    "ux_suppressions",
+    _columns.user_id,
+    _columns.channel,
+    sa.func.coalesce(_columns.category, sa.literal_column("''")),
+    _columns.reason,
+    unique=True,
+)
+
+
+def ledger_url(settings: Settings) -> str:
+    """SQLAlchemy URL of the ledger: the one configured, else database ``flowforge`` on the running embedded server.
+
+    Raises :class:`store.embedded.EmbeddedPostgresError` if the embedded server does not run.
+    """
+    if settings.ledger.url:
+        return sqlalchemy_url(settings.ledger.url)
+    return embedded_server(settings).url(LEDGER_DATABASE)
+
+
+def migrate_ledger(engine_or_url: sa.Engine | str, revision: str = "head") -> None:
+    """Migrate the ledger up to ``revision``. Only schema ``flowforge`` is touched: it may lie beside other tables."""
+    with transaction(engine_or_url) as connection:
+        connection.execute(sa.text(f"CREATE SCHEMA IF NOT EXISTS {PLATFORM_SCHEMA}"))
+        command.upgrade(_config(connection), revision)
+
+
+def migrate_ledger_down(engine_or_url: sa.Engine | str, revision: str = "base") -> None:
+    """Migrate the ledger down to ``revision``, dropping what is above it, data included."""
+    with transaction(engine_or_url) as connection:
+        command.downgrade(_config(connection), revision)
+
+
+def book_unsubscribes(home: Path, engine_or_url: sa.Engine | str) -> int:
+    """Book the notes in ``home/inbox`` into ``suppressions``; how many were there. To be called before any send.
+
+    A note is removed only after its row is committed, and a row that stands is left as it is: a crash at any
+    moment and two callers at once lose nothing and book nothing twice. A note that cannot be read is set aside
+    (``.refused``) and logged, so that it does not keep the others waiting. The ledger must be migrated.
+    """
+    folder = home / INBOX
+    _sweep(folder)
+    notes = _notes(folder)
+    if not notes:
+        return 0
+    statement = insert(SUPPRESSIONS).on_conflict_do_nothing()
+    with transaction(engine_or_url) as connection:
+        connection.execute(statement, list(notes.values()))
+    for path in notes:
+        path.unlink(missing_ok=True)
+    fsync_dir(folder)
+    return len(notes)
+
+
+def _notes(folder: Path) -> dict[Path, dict[str, object]]:
+    """The rows of the notes that can be read, by their file."""
+    found: dict[Path, dict[str, object]] = {}
+    for path in sorted(folder.glob("unsubscribe-*.json")):
+        try:
+            asked, at = read_note(path)
+        except FileNotFoundError:
+            continue  # another caller booked it
+        except UnsubscribeInvalid as error:
+            log.error("an unsubscription is set aside: %s", error)
+            with contextlib.suppress(FileNotFoundError):
+                path.replace(path.with_suffix(".refused"))
+            continue
+        category = None if asked.category == EVERY_CATEGORY else asked.category
+        found[path] = {"user_id": asked.user_id, "channel": asked.channel, "category": category,
+                       "reason": "unsubscribed", "created_at": at}  # fmt: skip
+    return found
+
+
+def _sweep(folder: Path) -> None:
+    """Remove drafts that a killed writer left; one that is young may be in use."""
+    for draft in folder.glob(".*.tmp"):
+        try:
+            if time.time() - draft.stat().st_mtime > STALE_DRAFT_SECONDS:
+                draft.unlink()
+        except FileNotFoundError:
+            continue
+
+
+def _config(connection: sa.Connection) -> Config:
+    config = Config()
+    for option, folder in (("script_location", MIGRATIONS), ("version_locations", MIGRATIONS / "versions" / "ledger")):
+        config.set_main_option(option, str(folder).replace("%", "%%"))
+    config.set_main_option("path_separator", "newline")
+    config.attributes["connection"] = connection
+    config.attributes["version_table"] = VERSION_TABLE
+    return config
