@@ -71,6 +71,11 @@ def stored_body(page: bytes, encoding: str | None) -> tuple[bytes, str | None]:
     return (page, encoding) if encoding == "zstd" else encoded(decompressed(page), encoding)
 
 
+def frame_of(body: bytes) -> bytes:
+    """``body`` as generations store pages: one zstd frame."""
+    return bytes(_ZSTD.compress(body, asbytes=True))
+
+
 def encoded(body: bytes, encoding: str | None) -> tuple[bytes, str | None]:
     """``body`` in that encoding, and the encoding it then has: small bodies are left as they are."""
     if encoding is None or len(body) < _COMPRESS_FROM_BYTES:

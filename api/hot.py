@@ -19,14 +19,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api import scopes
 from api.auth import TokenInvalid
-from api.conditional import JSON, VARY, encoded, is_fresh, stored_body
+from api.conditional import JSON, VARY, is_fresh, stored_body
 from api.digests import listing
 from api.edge import MAX_HEADER_BYTES
 from api.feed import FEEDS
 from api.instruments import RouteInstruments, instruments_of
 from api.logs import RequestLog, request_id, trace_id
 from api.negotiation import best_encoding, best_media_type
-from api.pages import Listing, joined_page
+from api.pages import Listing, first_page
 from api.recommendations import FRIENDS
 from api.runtime import Runtime
 from store.payloads import DEFAULT_LIMIT
@@ -127,9 +127,9 @@ def _negotiated(accept: bytes | None, accept_encoding: bytes | None) -> tuple[bo
 def _joined(
     runtime: Runtime, listing: Listing, generation: Generation, dataset: Dataset, row: int
 ) -> tuple[bytes, str] | None:
-    """The page and its tag when it is not the stored one: something on it is withheld."""
+    """The page as one zstd frame and its tag, when it is not the stored one: something on it is withheld."""
     withheld = runtime.withholding.of(generation, dataset, row)
-    return joined_page(runtime, listing, generation, dataset, row, withheld) if withheld.touches() else None
+    return first_page(runtime, listing, generation, dataset, row, withheld) if withheld.touches() else None
 
 
 class Hot:
@@ -193,7 +193,7 @@ class Hot:
         headers = [(b"etag", b'W/"%b"' % etag.encode()), *self._head(generation, dataset), *verdict.headers()]
         if asked.if_none_match is not None and is_fresh(asked.if_none_match.decode("latin-1"), etag):
             return 304, headers, b"", principal.role
-        body, encoding = stored_body(dataset.page(row), encoding) if joined is None else encoded(joined[0], encoding)
+        body, encoding = stored_body(dataset.page(row) if joined is None else joined[0], encoding)
         if encoding is not None:
             headers.append((b"content-encoding", encoding.encode()))
         headers += ((b"content-length", b"%d" % len(body)), (b"content-type", b"application/json"))

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from fastapi import Request, Response
 
 from api.access import knows_user, subject_of
-from api.conditional import RETRY_BUILDING, Origin, answer, answer_stored, origin_of
+from api.conditional import RETRY_BUILDING, Origin, answer, answer_stored, frame_of, origin_of
 from api.problems import ProblemRaised
 from api.runtime import Runtime, generation_of, runtime_of
 from api.withholding import Withheld
@@ -128,6 +128,16 @@ async def list_page(
     return answer(request, origin_of(source, dataset), body, etag)
 
 
+def first_page(
+    runtime: Runtime, listing: Listing, generation: Generation, dataset: Dataset, row: int, withheld: Withheld
+) -> tuple[bytes, str]:
+    """The default page without what is withheld, as one zstd frame, and its entity tag."""
+    if withheld.page is None:
+        body, etag = joined_page(runtime, listing, generation, dataset, row, withheld)
+        withheld.page = frame_of(body), etag
+    return withheld.page
+
+
 def joined_page(
     runtime: Runtime,
     listing: Listing,
@@ -174,8 +184,9 @@ def _first_page(request: Request, runtime: Runtime, generation: Generation, list
     dataset, row = found
     withheld = runtime.withholding.of(generation, dataset, row)
     if withheld.touches():
-        body, etag = joined_page(runtime, listing, generation, dataset, row, withheld)
-        return answer(request, origin_of(generation, dataset), body, etag)
+        return answer_stored(
+            request, origin_of(generation, dataset), *first_page(runtime, listing, generation, dataset, row, withheld)
+        )
     return answer_stored(request, origin_of(generation, dataset), dataset.page(row), dataset.etag(row))
 
 

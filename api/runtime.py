@@ -55,6 +55,9 @@ class Runtime:
             _LOG.error("the newest generation is not served: %s", self.generations.last_error)
         self.keys.refresh()
         self.revocations.refresh()
+        current = self.generations.current()
+        for as_of in set() if current is None else {dataset.as_of for dataset in current.info.datasets}:
+            self.revocations.view(as_of)  # arranged here, off the event loop
         self._watch_revocations()
 
     def _watch_revocations(self) -> None:

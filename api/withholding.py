@@ -10,24 +10,27 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, cast
 
 from store.payloads import DEFAULT_LIMIT
 from store.revocations import Held, Item, Revocations
 from store.serving import Dataset, Generation, Guards
 
-MAX_ROWS_REMEMBERED: Final = 20_000
+MAX_ROWS_REMEMBERED: Final = 8_192
 COLD_REASONS: Final = ("suggested", "popular_in_country")
 """Reasons of items that say nothing of the viewer's own circle; a list of nothing else is a cold start."""
 _Judge = Callable[[Held | None, Dataset, int, bool], frozenset[int]]
 
 
-class Withheld(NamedTuple):
+@dataclass(slots=True)
+class Withheld:
     """Places of the items of a row that may not be shown, and the state of the list without them."""
 
     places: frozenset[int]
     state: str | None
     """None: as stored."""
+    page: tuple[bytes, str] | None = None
+    """The default page without them, as one zstd frame, and its tag: joined at the first request for it."""
 
     @property
     def is_degraded(self) -> bool:

@@ -30,8 +30,8 @@ _ITEM: Final = (
     "is_unseen",
 )
 _ACTIVITY: Final = (
-    "id", "actor_id", "verb", "object_type", "object_id", "reply_to_user_id", "mentioned_user_ids", "group_id",
-    "audience", "object_audience", "created_at",
+    "id", "actor_id", "verb", "object_type", "object_id", "object_owner_id", "reply_to_user_id",
+    "mentioned_user_ids", "group_id", "audience", "object_audience", "created_at",
 )  # fmt: skip
 ReplyRule = Literal["friends", "all"]
 _ITEM_ID_BYTES: Final = 16
@@ -106,20 +106,20 @@ def feed_guards(items: pl.DataFrame, activities: pl.LazyFrame, reply_rule: Reply
     """Per item: every principal of 03.1 that is known here, the groups, the activities it stands on, the circle.
 
     Principals: lead and sampled actors, the owner, and the replied-to and mentioned of the activities it stands
-    on; a user who is the object. An item stands on its lead activity, the object's own activity, and what each
-    sampled actor did. Circle: the actors and the owner of what is not public; whom a reply is to, if being
-    their friend is why it is shown.
+    on; the owner of what the object's own activity is about; a user who is the object. An item stands on its lead
+    activity, the object's own activity, and what each sampled actor did. Circle: the actors and the owner of what
+    is not public; whom a reply is to, if being their friend is why it is shown.
     """
     is_body = pl.col("object_type").is_in(_BODIES)
     acts = activities.select(_ACTIVITY)
     wanted = pl.concat([items["lead_activity_id"], items.filter(is_body)["object_id"]]).unique()
     found = acts.filter(pl.col("id").is_in(wanted.implode())).collect()
-    own = found.select(pl.all().name.prefix("own_"))
+    own = _with_owner(found, acts).select(pl.all().name.prefix("own_"))
     joined = (
         items.with_columns(pl.when(is_body).then("object_id").alias("own_id"))
         .with_row_index("place")
         .join(
-            found.drop("object_type", "object_id", "verb", "created_at"),
+            found.drop("object_type", "object_id", "object_owner_id", "verb", "created_at"),
             left_on="lead_activity_id",
             right_on="id",
             how="left",
@@ -140,8 +140,8 @@ def feed_guards(items: pl.DataFrame, activities: pl.LazyFrame, reply_rule: Reply
                 "guard_users",
                 joined.select(
                     "lead_actor_id", "object_owner_id", "sample_actor_ids", "mentioned_user_ids", "reply_to_user_id",
-                    "actor_id", "own_mentioned_user_ids", "own_reply_to_user_id", "own_actor_id", "shared_users",
-                    when(is_user, "object_id"),
+                    "actor_id", "own_mentioned_user_ids", "own_reply_to_user_id", "own_actor_id", "own_owner_id",
+                    "shared_users", when(is_user, "object_id"),
                 ),
             ),
             united(
@@ -161,6 +161,18 @@ def feed_guards(items: pl.DataFrame, activities: pl.LazyFrame, reply_rule: Reply
     )  # fmt: skip
 
 
+def _with_owner(found: pl.DataFrame, acts: pl.LazyFrame) -> pl.DataFrame:
+    """``owner_id`` of each activity's object: who made it, where that is known, else whom the app names."""
+    made = (
+        acts.filter(pl.col("id").is_in(found["object_id"].unique().implode()))
+        .select(pl.col("id").alias("object_id"), pl.col("verb").alias("object_type"), pl.col("actor_id").alias("maker"))
+        .collect()
+    )
+    return found.join(made, on=["object_id", "object_type"], how="left", maintain_order="left").with_columns(
+        pl.coalesce("maker", "object_owner_id").alias("owner_id")
+    )
+
+
 def _shared(items: pl.DataFrame, acts: pl.LazyFrame, reply_rule: ReplyRule) -> pl.DataFrame:
     """``place`` of each item of several actors, with the guards of what its sampled actors did to the object."""
     several = (
@@ -178,7 +190,7 @@ def _shared(items: pl.DataFrame, acts: pl.LazyFrame, reply_rule: ReplyRule) -> p
     )
     is_owners = pl.col("object_audience") != "public"
     return (
-        several.join(acts, on=["object_type", "object_id", "actor_id"])
+        several.join(acts.drop("object_owner_id"), on=["object_type", "object_id", "actor_id"])
         .filter(is_of_card & pl.col("created_at").is_between("first_activity_at", "last_activity_at"))
         .group_by("place")
         .agg(

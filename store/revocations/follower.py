@@ -7,7 +7,7 @@ Lives here: the poll, the swap of one reference, staleness. Does not belong here
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
@@ -26,6 +26,13 @@ class View(NamedTuple):
     is_degraded: bool
 
 
+class _Known(NamedTuple):
+    """A file and its entries arranged by ``as_of``: swapped together, so that no view outlives its file."""
+
+    file: RevocationFile
+    views: dict[datetime, Held]
+
+
 _UNBOUND: Final = View(None, is_degraded=False)
 
 
@@ -39,9 +46,8 @@ class Revocations:
         self.stale_seconds = stale_seconds
         self.last_error: str | None = None
         """Why the file that stands is not the one applied; None when it is."""
-        self._file: RevocationFile | None = None
+        self._known: _Known | None = None
         self._read_at = 0.0
-        self._views: dict[datetime, Held] = {}
         self._signature: _Signature | None = None
 
     def refresh(self) -> bool:
@@ -67,35 +73,36 @@ class Revocations:
             self.last_error = str(error)
             return False
         self.last_error = None
-        before, self._read_at = self._file, file.read_at.timestamp()
-        if before is not None and (before.content, before.since) == (file.content, file.since):
-            return False
-        views = {as_of: Held(file, micros(as_of)) for as_of in list(self._views)}
-        self._file, self._views = file, views
-        return True
+        before = self._known
+        is_other = before is None or (before.file.content, before.file.since) != (file.content, file.since)
+        if is_other:
+            as_ofs = [] if before is None else list(before.views)
+            self._known = _Known(file, {as_of: Held(file, micros(as_of)) for as_of in as_ofs})
+        self._read_at = file.read_at.timestamp()
+        return is_other
 
     def view(self, as_of: datetime) -> View:
         """What counts for data of ``as_of``, now."""
         if self.mode == "off":
             return _UNBOUND
-        file = self._file
-        if file is None:
+        known = self._known
+        if known is None:
             return View(None, self.mode == "required")
-        held = self._views.get(as_of)
+        held = known.views.get(as_of)
         if held is None:
-            views = self._views if len(self._views) < MAX_VIEWS else {}
-            held = Held(file, micros(as_of))
-            self._views = {**views, as_of: held}
+            if len(known.views) >= MAX_VIEWS:
+                known.views.clear()
+            held = known.views[as_of] = Held(known.file, micros(as_of))
         if self.mode == "best_effort":
             return View(held, is_degraded=False)
-        return View(held, self.is_stale() or as_of < file.since)
+        return View(held, self.is_stale() or as_of < known.file.since)
 
     def age_seconds(self) -> float | None:
         """Seconds since the source was read; None before the first file, and with mode ``off``.
 
         A time ahead of this clock by more than the limit is no knowledge either.
         """
-        if self._file is None or self.mode == "off":
+        if self._known is None or self.mode == "off":
             return None
         age = time.time() - self._read_at
         return max(0.0, age) if age > -self.stale_seconds else None
@@ -104,7 +111,3 @@ class Revocations:
         """Whether more than ``stale_seconds`` passed since the source was read, or it was never read."""
         age = self.age_seconds()
         return age is None or age > self.stale_seconds
-
-    def read_at(self) -> datetime | None:
-        """When the source was last read."""
-        return None if self._file is None else datetime.fromtimestamp(self._read_at, UTC)
