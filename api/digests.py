@@ -54,8 +54,7 @@ async def digest(request: Request, digest_id: DigestId, _query: Annotated[NoPara
     """One digest with its groups; with `Accept: text/html` the mail as it was rendered."""
     media_type = negotiated(request, JSON, HTML)
     generation = generation_of(request)
-    details, row = found(generation, digest_id, subject_of(request).user_id)
-    _check_shown(runtime_of(request), generation, digest_id, subject_of(request).user_id)
+    details, row = found(runtime_of(request), generation, digest_id, subject_of(request).user_id)
     origin = origin_of(generation, details)
     if media_type == HTML:
         html = details.html(row)
@@ -69,12 +68,13 @@ async def digest(request: Request, digest_id: DigestId, _query: Annotated[NoPara
     return answer(request, origin, joined, etag_of(body, JSON))
 
 
-def found(generation: Generation, digest_id: str, user_id: int) -> tuple[Dataset, int]:
-    """The digest's row; an absent one and another user's are the same 404."""
+def found(runtime: Runtime, generation: Generation, digest_id: str, user_id: int) -> tuple[Dataset, int]:
+    """The digest's row; an absent one, another user's and a withheld one are the same 404."""
     details = generation.dataset("digest_details")
     if details is not None and _DIGEST_ID.fullmatch(digest_id):
         row = details.find(int(digest_id[:16], 16))
         if row is not None and details.owner(row) == user_id and _id_of(details, row) == digest_id:
+            _check_shown(runtime, generation, digest_id, user_id)
             return details, row
     raise ProblemRaised("not-found", _NO_DIGEST)
 

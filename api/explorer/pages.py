@@ -111,13 +111,14 @@ def _add_person(context: dict[str, Any], runtime: Runtime, generation: Generatio
             f"User {user_id} is not in this generation: never there, not active, erased, or newer than it."
         )
         return 404
+    served = view.Served(generation, runtime.withholding)
     context["person"] = {
         "id": user_id,
-        "ranked": view.feed(generation, user_id, "ranked", limit),
-        "chronological": view.feed(generation, user_id, "chronological", limit),
-        "recommendations": view.recommendations(generation, user_id, limit),
-        "digests": view.digests(generation, user_id, limit),
-        "entitlements": view.entitlements(generation, user_id),
+        "ranked": view.feed(served, user_id, "ranked", limit),
+        "chronological": view.feed(served, user_id, "chronological", limit),
+        "recommendations": view.recommendations(served, user_id, limit),
+        "digests": view.digests(served, user_id, limit),
+        "entitlements": view.entitlements(served, user_id),
     }
     return 200
 
@@ -132,7 +133,7 @@ async def mail(request: Request, user_id: str, digest_id: str) -> Response:
     generation, owner = runtime.current(), user_id_of(user_id)
     if owner is None or not knows_user(runtime, generation, owner):
         raise ProblemRaised("not-found", f"There is no user {user_id[:40]}.")
-    details, row = mails.found(generation, digest_id, owner)
+    details, row = mails.found(runtime, generation, digest_id, owner)
     return HTMLResponse(details.html(row), headers={**MAIL_HEADERS, "content-security-policy": _MAIL_CSP})
 
 

@@ -8,7 +8,6 @@ Nothing is kept on the server. The token is never in a URL. Does not belong here
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
@@ -26,12 +25,13 @@ MAX_COOKIE_BYTES: Final = 4000
 """Browsers drop larger ones."""
 
 
-@dataclass(frozen=True, slots=True)
 class Refused(Exception):
     """The request may not look; ``status`` is 401, or 403 when the token is good but too weak."""
 
-    status: int
-    detail: str
+    def __init__(self, status: int, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
 
 
 async def admitted(request: Request) -> Principal:

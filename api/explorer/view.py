@@ -13,11 +13,21 @@ from datetime import datetime
 from typing import Any, Final
 
 from api.explorer.plots import Bar, Line, line, scale_of
+from api.withholding import Withholding
 from store.payloads.base import State
 from store.payloads.feed_words import Teller
 from store.payloads.sorting import score_of
 from store.payloads.words import REMOVED, SCORE_PARTS, STATES, entitlement_line, recommendation_line
 from store.serving import Dataset, Generation, GenerationEntry, GenerationInfo
+
+
+@dataclass(frozen=True)
+class Served:
+    """A generation, and what is withheld of it at read."""
+
+    generation: Generation
+    withholding: Withholding
+
 
 FIRST: Final = 20
 """Items of a list that are shown until all are asked for."""
@@ -83,15 +93,15 @@ def removals(generation: Generation) -> list[tuple[str, str, str, int]]:
     return sorted(found, key=lambda row: (row[0], -row[3], row[1], row[2]))
 
 
-def feed(generation: Generation, user_id: int, mode: str, limit: int | None) -> Listed:
+def feed(served: Served, user_id: int, mode: str, limit: int | None) -> Listed:
     """One mode of a person's feed; ranked items with the parts that add up to their score."""
-    found = _found(generation, "feed" if mode == "ranked" else "feed_chronological", user_id)
+    found = _found(served, "feed" if mode == "ranked" else "feed_chronological", user_id)
     if found is None:
         return _building()
     dataset, row = found
-    teller = Teller(user_id, generation.as_of, {}, {}, None)
+    teller = Teller(user_id, served.generation.as_of, {}, {}, None)
     items = [_item(json.loads(fragment)) for fragment in dataset.fragments(row, 0, limit)]
-    parts = _parts(generation, user_id, dataset, row) if mode == "ranked" else []
+    parts = _parts(served.generation, user_id, dataset, row) if mode == "ranked" else []
     newest = max((p["k_time"] for p in parts), default=0)
     stacked = [[(n, v - newest if n == "k_time" else v) for n, v in p.items()] for p in parts[: len(items)]]
     scale = scale_of(stacked)
@@ -105,7 +115,7 @@ def feed(generation: Generation, user_id: int, mode: str, limit: int | None) -> 
             "reason": item["reason"], "parts": scored, "bars": bars, "zero": scale.zero,
             "above": sum(v for _, v in scored), "score": sum(known.values()), "newest": newest, "item": item,
         })  # fmt: skip
-    return _listed(dataset, row, told)
+    return _listed(served, dataset, row, told)
 
 
 def _item(fragment: Mapping[str, Any]) -> dict[str, Any]:
@@ -130,13 +140,13 @@ def _parts(generation: Generation, user_id: int, feed: Dataset, row: int) -> lis
     return parts if [sum(p.values()) for p in parts] == ordered_by else []
 
 
-def recommendations(generation: Generation, user_id: int, limit: int | None) -> Listed:
+def recommendations(served: Served, user_id: int, limit: int | None) -> Listed:
     """Who is recommended, why, with which score and from which sources."""
-    found = _found(generation, "friend_recommendations", user_id)
+    found = _found(served, "friend_recommendations", user_id)
     if found is None:
         return _building()
     dataset, row = found
-    scores = generation.dataset("friend_scores")
+    scores = served.generation.dataset("friend_scores")
     at = scores.find(user_id) if scores is not None else None
     known = json.loads(scores.body(at))["rows"] if scores is not None and at is not None else []
     told = []
@@ -144,26 +154,26 @@ def recommendations(generation: Generation, user_id: int, limit: int | None) -> 
         item = json.loads(fragment)
         item["mutual_sample_ids"] = [int(x) for x in item["mutual_sample_ids"]]
         told.append({**item, **(known[i] if i < len(known) else {}), "why": recommendation_line(item, {})})
-    return _listed(dataset, row, told)
+    return _listed(served, dataset, row, told)
 
 
-def digests(generation: Generation, user_id: int, limit: int | None) -> Listed:
+def digests(served: Served, user_id: int, limit: int | None) -> Listed:
     """The built digests of 90 days, newest first."""
-    found = _found(generation, "digests", user_id)
+    found = _found(served, "digests", user_id)
     if found is None:
         return _building()
     dataset, row = found
-    return _listed(dataset, row, [json.loads(fragment) for fragment in dataset.fragments(row, 0, limit)])
+    return _listed(served, dataset, row, [json.loads(fragment) for fragment in dataset.fragments(row, 0, limit)])
 
 
-def entitlements(generation: Generation, user_id: int) -> Listed:
+def entitlements(served: Served, user_id: int) -> Listed:
     """What the person may use, and how the amount came about."""
-    found = _found(generation, "entitlements", user_id)
+    found = _found(served, "entitlements", user_id)
     if found is None:
         return _building()
     dataset, row = found
     rows = [json.loads(fragment) for fragment in dataset.fragments(row)]
-    return _listed(dataset, row, [{**r, "line": entitlement_line(r), "why": _granted(r)} for r in rows])
+    return _listed(served, dataset, row, [{**r, "line": entitlement_line(r), "why": _granted(r)} for r in rows])
 
 
 def _granted(row: Mapping[str, Any]) -> str:
@@ -179,16 +189,18 @@ def _granted(row: Mapping[str, Any]) -> str:
     return f"{row['plan_code']} gives {row['limit']:,}{added}; {since}{until}{access}"
 
 
-def _found(generation: Generation, name: str, user_id: int) -> tuple[Dataset, int] | None:
-    dataset = generation.dataset(name)
+def _found(served: Served, name: str, user_id: int) -> tuple[Dataset, int] | None:
+    dataset = served.generation.dataset(name)
     row = dataset.find(user_id) if dataset is not None else None
     return None if dataset is None or row is None else (dataset, row)
 
 
-def _listed(dataset: Dataset, row: int, rows: Sequence[Mapping[str, Any]]) -> Listed:
-    state: Any = dataset.state(row)
+def _listed(served: Served, dataset: Dataset, row: int, rows: Sequence[Mapping[str, Any]]) -> Listed:
+    withheld = served.withholding.of(served.generation, dataset, row)
+    marked = [{**told, "is_withheld": place in withheld.places} for place, told in enumerate(rows)]
+    state: Any = withheld.state or dataset.state(row)
     as_of = dataset.as_of_text[:16].replace("T", " ") if dataset.is_carried_over else None
-    return Listed(state, STATES[state], rows, dataset.count(row), as_of)
+    return Listed(state, STATES[state], marked, dataset.count(row), as_of)
 
 
 def _building() -> Listed:

@@ -45,9 +45,11 @@ def found(inputs: Inputs[FriendsSettings], viewer_id: int, stored: pl.DataFrame,
     A learned ranker is trained in its run and not kept: then scores are not computed again.
     """
     world, stages = build_world(inputs, viewer_id)
+    nothing = pl.lit(None, dtype=pl.Int64)
+    if not world.who.viewers.size:
+        return Found(stored.with_columns(base_score=nothing, impression_count=nothing), (), {})
     examples = _barred(inputs, world)
     if is_learned:
-        nothing = pl.lit(None, dtype=pl.Int64)
         return Found(stored.with_columns(base_score=nothing, impression_count=nothing), (stages[-1],), examples)
     engine = Engine()
     dealt = interactions.counts(interactions.events(inputs.frames, world.who, inputs.as_of))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,11 @@ import pytest
 from api.explorer.plots import WIDTH, line, scale_of
 from api.explorer.session import COOKIE
 from store.generations import GenerationRefused
-from store.settings import ExplorerSettings, Settings
+from store.revocations import Kind
+from store.settings import ExplorerSettings, RevocationSettings, Settings
 from tests.support.api import DORMANT, EMPTY, GONE, READER, SUGGESTED, UNKNOWN, Api, frames, published, running
-from tests.support.serving import small_generation, table
+from tests.support.revocations import entry, write_revocations
+from tests.support.serving import AS_OF, small_generation, table
 
 PAGE = "/explorer"
 
@@ -170,6 +173,19 @@ def test_a_digest_is_shown_as_it_was_rendered_in_a_sandbox(explorer: Api):
     assert "sandbox" in mail.headers["content-security-policy"]
     other = path.replace(f"/users/{READER}/", f"/users/{EMPTY}/")
     assert explorer.request("GET", other, token=explorer.token("ops", "operator")).status_code == 404
+
+
+def test_what_is_withheld_now_is_marked_and_stale_revocations_are_told(tmp_path: Path):
+    known = {"explorer": ExplorerSettings(enabled=True), "revocations": RevocationSettings(mode="required")}
+    write_revocations(tmp_path, [entry(Kind.DELETED, 1001, at=AS_OF + timedelta(minutes=30))])
+    with published(tmp_path, **known) as api:
+        text = look(api, f"?user={READER}")
+        assert text.count("withheld now") == 2, "the post, in both modes"
+        write_revocations(tmp_path, age_seconds=600)
+        api.refresh()
+        text = look(api, f"?user={READER}")
+        assert '<h3 id="ranked">Feed, ranked <span class="state degraded">degraded<' in text
+        assert "<iframe" not in text
 
 
 def test_before_the_first_generation_it_says_so(tmp_path: Path):

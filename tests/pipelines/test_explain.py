@@ -94,6 +94,14 @@ def test_recommendations_are_explained_by_the_oracles_filters_and_by_scores_that
         assert np.array_equal(made, told.rows["score"].to_numpy())
 
 
+def test_somebody_whom_a_product_does_not_know_has_no_rows_and_no_stages():
+    rows = {"staged_users": friend_worlds.users(1, 2)}
+    stored = friend_worlds.run(rows).tables["friend_recommendations"].filter(pl.col("viewer_id") == 3)
+    inputs = Inputs(friend_worlds.frames(rows), {}, None, FriendsSettings(), friend_worlds.AS_OF)
+    told = friends.found(inputs, 3, stored, is_learned=False)
+    assert (told.rows.height, told.counts, told.examples) == (0, (), {})
+
+
 @QUIET
 @given(seed=seeds)
 def test_digests_of_one_person_are_settled_as_among_all(seed: int):
