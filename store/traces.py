@@ -18,8 +18,9 @@ import polars as pl
 import pyarrow as pa
 
 from quality.erasure import holds_a_person
-from store.serving.dataset import CorruptGeneration, decompressed
+from store.serving.dataset import CorruptGeneration
 from store.serving.follower import FOLDER, list_ids
+from store.serving.frames import decompressed
 
 OWN_KEYS = frozenset(
     {"users", "feed", "feed_chronological", "friend_recommendations", "digests", "entitlements", "usage"}
@@ -146,8 +147,11 @@ def _in_dataset(name: str, table: pa.Table, person: Person) -> str | None:
     if "owner" in names and person.user_id in table["owner"].to_numpy():
         return "has a document of their own"
     pattern = _json_pattern(person)
+    packed = {"html", "page"}
+    if "page_count" in names:  # generations of format 1 hold fragments as they are
+        packed.add("fragments")
     for column in ("fragments", "body", "html", "page"):
-        if column in names and _any_match(table[column], pattern, is_packed=column in ("html", "page")):
+        if column in names and _any_match(table[column], pattern, is_packed=column in packed):
             return f"{column}: holds the id, a name or address"
     return None
 
