@@ -8,8 +8,9 @@ failure or a SIGKILL at any step leaves what was served before. Does not belong 
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -51,7 +52,6 @@ class GenerationPlan:
     inputs: tuple[InputEntry, ...]
     code_version: str
     config_hash: str
-    counts: Counts = field(default_factory=Counts)
 
     @property
     def id(self) -> str:
@@ -121,7 +121,7 @@ def _build(folder: Path, plan: GenerationPlan, build: Callable[[str], Mapping[st
             code_version=plan.code_version,
             config_hash=plan.config_hash,
             datasets=entries,
-            counts=plan.counts,
+            counts=_total(map(_counts_of, datasets.values())),
         )
         (staging / MANIFEST).write_bytes(sealed(manifest.model_dump(mode="json", by_alias=True)))
         hit("publish.built")
@@ -131,6 +131,23 @@ def _build(folder: Path, plan: GenerationPlan, build: Callable[[str], Mapping[st
     except CorruptGeneration as error:
         remove(folder / plan.id)
         raise GenerationRefused(f"generation {plan.id} does not verify after writing: {error}") from error
+
+
+def _counts_of(rows: DatasetRows) -> Counts:
+    """What became of the rows that a dataset was made of."""
+    height = rows.table.num_rows
+    return rows.counts or Counts(in_=height, out=height)
+
+
+def _total(several: Iterable[Counts]) -> Counts:
+    """The sums of all."""
+    counts = list(several)
+    filtered: Counter[str] = Counter()
+    for each in counts:
+        filtered.update(each.filtered)
+    return Counts(
+        in_=sum(c.in_ for c in counts), out=sum(c.out for c in counts), filtered=dict(sorted(filtered.items()))
+    )
 
 
 def _write(staging: Path, name: str, rows: DatasetRows) -> TableEntry:
@@ -144,6 +161,7 @@ def _write(staging: Path, name: str, rows: DatasetRows) -> TableEntry:
             "snapshot_id": rows.snapshot_id,
             "as_of": rows.as_of,
             "is_carried_over": rows.is_carried_over,
+            "counts": _counts_of(rows).model_dump(by_alias=True),
         }
     )
 
