@@ -11,17 +11,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-import pyarrow as pa
 from fastapi import Request, Response
 
 from api.negotiation import best_encoding, best_media_type
 from api.problems import ProblemRaised
-from store.serving import Dataset, Generation, decompressed
+from store.serving import Dataset, Generation, compressed, decompressed
 
 JSON: Final = "application/json"
 VARY: Final = "Accept, Accept-Encoding, Authorization"
 _COMPRESS_FROM_BYTES: Final = 1024
-_ZSTD: Final = pa.Codec("zstd", compression_level=1)
 RETRY_BUILDING: Final = {"retry-after": "300"}
 
 
@@ -71,17 +69,12 @@ def stored_body(page: bytes, encoding: str | None) -> tuple[bytes, str | None]:
     return (page, encoding) if encoding == "zstd" else encoded(decompressed(page), encoding)
 
 
-def frame_of(body: bytes) -> bytes:
-    """``body`` as generations store pages: one zstd frame."""
-    return bytes(_ZSTD.compress(body, asbytes=True))
-
-
 def encoded(body: bytes, encoding: str | None) -> tuple[bytes, str | None]:
     """``body`` in that encoding, and the encoding it then has: small bodies are left as they are."""
     if encoding is None or len(body) < _COMPRESS_FROM_BYTES:
         return body, None
     if encoding == "zstd":
-        return _ZSTD.compress(body, asbytes=True), encoding
+        return compressed(body), encoding
     return gzip.compress(body, 1, mtime=0), encoding
 
 

@@ -18,12 +18,13 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api import scopes
-from api.auth import TokenInvalid
+from api.auth import Principal, TokenInvalid
 from api.conditional import JSON, VARY, is_fresh, stored_body
 from api.digests import listing
 from api.edge import MAX_HEADER_BYTES
 from api.feed import FEEDS
 from api.instruments import RouteInstruments, instruments_of
+from api.limits import Verdict
 from api.logs import RequestLog, request_id, trace_id
 from api.negotiation import best_encoding, best_media_type
 from api.pages import Listing, first_page
@@ -132,6 +133,21 @@ def _joined(
     return first_page(runtime, listing, generation, dataset, row, withheld) if withheld.touches() else None
 
 
+class _Found(NamedTuple):
+    """A stored page that may be answered once the limit admits it."""
+
+    asked: _Asked
+    principal: Principal
+    encoding: str | None
+    generation: Generation
+    dataset: Dataset
+    row: int
+
+
+_JSON: Final = (b"content-type", JSON.encode())
+_ENCODINGS: Final = {name: (b"content-encoding", name.encode()) for name in ("zstd", "gzip")}
+
+
 class Hot:
     """Answers stored pages; everything else goes to ``app``."""
 
@@ -149,22 +165,27 @@ class Hot:
             stored = self._stored.get((scope["path"], scope["query_string"]))
             if stored is not None:
                 begun = time.perf_counter()
-                asked = _asked(scope["headers"])
-                answer = None if asked is None else await self._answer(asked, stored)
-                if asked is not None and answer is not None:
-                    status, headers, body, role = answer
-                    named = request_id(asked.request_id, trace_id(asked.traceparent))
-                    headers.append((b"x-request-id", named.encode()))
-                    await send({"type": "http.response.start", "status": status, "headers": headers})
-                    await send({"type": "http.response.body", "body": body})
-                    seconds = time.perf_counter() - begun
-                    stored.instruments.observe(status, seconds)
-                    self._log.note(named, "GET", stored.instruments.route, status, seconds, role)
-                    return
+                found = self._found(scope["headers"], stored)
+                if found is not None:
+                    limits, principal = self._runtime.limits, found.principal
+                    verdict = await limits.admit(principal) if limits.is_shared else limits.admit_here(principal)
+                    if verdict.is_admitted:
+                        status, headers, body = self._answer(found, stored, verdict)
+                        named = request_id(found.asked.request_id, trace_id(found.asked.traceparent))
+                        headers.append((b"x-request-id", named.encode()))
+                        await send({"type": "http.response.start", "status": status, "headers": headers})
+                        await send({"type": "http.response.body", "body": body})
+                        seconds = time.perf_counter() - begun
+                        stored.instruments.observe(status, seconds)
+                        self._log.note(named, "GET", stored.instruments.route, status, seconds, principal.role)
+                        return
         await self.app(scope, receive, send)
 
-    async def _answer(self, asked: _Asked, stored: Stored) -> tuple[int, _Headers, bytes, scopes.Role] | None:
-        """Status, headers, body, role; None where the reference has to answer. Counts against the limit last."""
+    def _found(self, sent: _Headers, stored: Stored) -> _Found | None:
+        """Whose stored page is asked for, and where it is; None where the reference has to answer."""
+        asked = _asked(sent)
+        if asked is None:
+            return None
         takes_json, encoding = _negotiated(asked.accept, asked.accept_encoding)
         if not takes_json:
             return None
@@ -182,22 +203,21 @@ class Hot:
         if runtime.withholding.is_gone(generation, user_id):
             return None
         row = dataset.find(user_id)
-        if row is None:
-            return None
-        limits = runtime.limits
-        verdict = await limits.admit(principal) if limits.is_shared else limits.admit_here(principal)
-        if not verdict.is_admitted:
-            return None
-        joined = None if stored.listing is None else _joined(runtime, stored.listing, generation, dataset, row)
+        return None if row is None else _Found(asked, principal, encoding, generation, dataset, row)
+
+    def _answer(self, found: _Found, stored: Stored, verdict: Verdict) -> tuple[int, _Headers, bytes]:
+        """Status, headers and body."""
+        asked, _, encoding, generation, dataset, row = found
+        joined = None if stored.listing is None else _joined(self._runtime, stored.listing, generation, dataset, row)
         etag = dataset.etag(row) if joined is None else joined[1]
         headers = [(b"etag", b'W/"%b"' % etag.encode()), *self._head(generation, dataset), *verdict.headers()]
         if asked.if_none_match is not None and is_fresh(asked.if_none_match.decode("latin-1"), etag):
-            return 304, headers, b"", principal.role
+            return 304, headers, b""
         body, encoding = stored_body(dataset.page(row) if joined is None else joined[0], encoding)
         if encoding is not None:
-            headers.append((b"content-encoding", encoding.encode()))
-        headers += ((b"content-length", b"%d" % len(body)), (b"content-type", b"application/json"))
-        return 200, headers, body, principal.role
+            headers.append(_ENCODINGS[encoding])
+        headers += ((b"content-length", b"%d" % len(body)), _JSON)
+        return 200, headers, body
 
     def _head(self, generation: Generation, dataset: Dataset) -> _Headers:
         """The headers that every page of a dataset has."""

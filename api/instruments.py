@@ -18,9 +18,9 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
+from api.counting import COUNTS_FOLDER
 from api.runtime import Runtime, runtime_of
 
-MULTIPROCESS: Final = "PROMETHEUS_MULTIPROC_DIR"
 MEDIA_TYPE: Final = "text/plain; version=1.0.0; charset=utf-8"
 UNROUTED: Final = "(none)"
 _BUCKETS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
@@ -108,7 +108,7 @@ class _Served(Collector):
 async def metrics(request: Request) -> Response:
     """Counts and gauges in Prometheus' text format."""
     registry = CollectorRegistry()
-    if os.environ.get(MULTIPROCESS):
+    if os.environ.get(COUNTS_FOLDER):
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     else:
         registry.register(_registry)

@@ -47,13 +47,15 @@ class Rate:
     seconds: int
     step: int = field(init=False)
     """Nanoseconds in which one request flows back."""
+    label: bytes = field(init=False)
     policy: tuple[bytes, bytes] = field(init=False)
     """The header ``RateLimit-Policy``."""
 
     def __post_init__(self) -> None:
         """What every verdict needs, made once."""
         object.__setattr__(self, "step", max(self.seconds * _SECOND // self.requests, 1))
-        said = b'"%b";q=%d;w=%d' % (self.name.encode(), self.requests, self.seconds)
+        object.__setattr__(self, "label", b'"%b"' % self.name.encode())
+        said = b"%b;q=%d;w=%d" % (self.label, self.requests, self.seconds)
         object.__setattr__(self, "policy", (b"ratelimit-policy", said))
 
     @classmethod
@@ -78,7 +80,7 @@ class Verdict(NamedTuple):
 
     def headers(self) -> list[tuple[bytes, bytes]]:
         """``RateLimit-Policy`` and ``RateLimit``."""
-        said = b'"%b";r=%d;t=%d' % (self.rate.name.encode(), self.remaining, self.full_seconds)
+        said = b"%b;r=%d;t=%d" % (self.rate.label, self.remaining, self.full_seconds)
         return [self.rate.policy, (b"ratelimit", said)]
 
 
@@ -122,6 +124,8 @@ class Limits:
         self._service = Rate.read("service", settings.api.rate_service)
         self._cells = Cells()
         self._redis: Redis | None = None
+        self.is_shared = settings.redis.url is not None
+        """Whether other processes count with this one."""
         self._script: Any = None
         self._paused_until = 0.0
         self.last_error: str | None = None
@@ -132,11 +136,6 @@ class Limits:
                 socket_connect_timeout=REDIS_TIMEOUT_SECONDS,
             )
             self._script = self._redis.register_script(_SHARED)
-
-    @property
-    def is_shared(self) -> bool:
-        """Whether other processes count with this one."""
-        return self._redis is not None
 
     def admit_here(self, principal: Principal) -> Verdict:
         """Judge a request by this process's own count."""

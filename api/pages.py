@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from fastapi import Request, Response
 
 from api.access import knows_user, subject_of
-from api.conditional import RETRY_BUILDING, Origin, answer, answer_stored, frame_of, origin_of
+from api.conditional import RETRY_BUILDING, Origin, answer, answer_stored, origin_of
 from api.problems import ProblemRaised
 from api.runtime import Runtime, generation_of, runtime_of
 from api.withholding import Withheld
 from store.payloads import DEFAULT_LIMIT, Cursor, CursorInvalid, Resource, etag_of, read_cursor, write_cursor
-from store.serving import Dataset, Generation
+from store.serving import Dataset, Generation, compressed
 
 Locate = Callable[[Sequence[str], Cursor], int]
 """How many items of a newer list stand before the cut of a cursor whose generation is gone."""
@@ -134,7 +134,7 @@ def first_page(
     """The default page without what is withheld, as one zstd frame, and its entity tag."""
     if withheld.page is None:
         body, etag = joined_page(runtime, listing, generation, dataset, row, withheld)
-        withheld.page = frame_of(body), etag
+        withheld.page = compressed(body), etag
     return withheld.page
 
 

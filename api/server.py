@@ -21,6 +21,7 @@ from granian.constants import Interfaces
 from granian.http import HTTP1Settings
 from pydantic import BaseModel, SecretStr
 
+from api.counting import COUNTS_FOLDER
 from api.keyring import KeyRing, KeysUnusable
 from api.logs import logging_config
 from store.settings import Settings, load_settings
@@ -29,7 +30,6 @@ HEADER_TIMEOUT_MS: Final = 5_000
 MAX_REQUEST_HEAD_BYTES: Final = 64 * 1024
 KILL_TIMEOUT_SECONDS: Final = 10
 BACKLOG: Final = 1024
-COUNTS_FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"
 
 
 def serve(settings: Settings, *, host: str | None = None, port: int | None = None, workers: int | None = None) -> None:

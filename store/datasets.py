@@ -18,10 +18,10 @@ import pyarrow as pa
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from store import payloads
-from store.manifest import schema_hash
+from store.manifest import Counts, schema_hash
 from store.serving import STATES, CorruptGeneration, Dataset, Generation
 
-ROWS_PER_BATCH: Final = 65_536
+ROWS_PER_BATCH: Final = 1 << 20
 SAMPLED_ROWS: Final = 25
 
 
@@ -111,6 +111,8 @@ class DatasetRows:
     snapshot_id: str
     as_of: datetime
     is_carried_over: bool = False
+    counts: Counts | None = None
+    """What became of the rows it was made of; None: every row of the table is one of them."""
 
 
 def write_dataset(path: Path, name: str, table: pa.Table) -> str:

@@ -18,8 +18,9 @@ import polars as pl
 import pyarrow as pa
 
 from quality.erasure import holds_a_person
-from store.serving.dataset import CorruptGeneration, decompressed
+from store.serving.dataset import CorruptGeneration
 from store.serving.follower import FOLDER, list_ids
+from store.serving.frames import decompressed
 
 OWN_KEYS = frozenset(
     {
@@ -182,11 +183,12 @@ def _names_one(name: str, table: pa.Table, ids: frozenset[int]) -> bool:
 
 
 def _payloads(table: pa.Table) -> Iterator[tuple[str, Iterator[bytes]]]:
-    """Every payload column and its texts, unpacked."""
+    """Every payload column and its texts, unpacked; generations of format 1 hold fragments as they are."""
+    packed = PACKED | ({"fragments"} if "page_count" in table.column_names else set())
     for column in ("fragments", "body", "html", "page"):
         if column in table.column_names:
             values = (value for value in table[column].to_pylist() if value)
-            yield column, (decompressed(value) for value in values) if column in PACKED else values
+            yield column, (decompressed(value) for value in values) if column in packed else values
 
 
 def _json_pattern(person: Person) -> re.Pattern[bytes]:

@@ -23,9 +23,9 @@ from assets.published.friends import score_documents as friend_scores
 from assets.published.metrics import metric_documents
 from assets.published.people import feed_viewers, known_users, user_documents, wanting_recommendations
 from assets.published.premium import entitlement_list, usage_list
-from assets.published.rows import Envelope, document_rows, list_rows
+from assets.published.rows import Envelope, document_rows, item_count, list_rows
 from store.datasets import DatasetRows
-from store.manifest import snapshot_id_of
+from store.manifest import Counts, snapshot_id_of
 from store.payloads import DEFAULT_LIMIT, Cursor, Mode, Resource, instant_text, write_cursor
 from store.settings import FriendsSettings
 
@@ -102,10 +102,25 @@ class _Build:
         as_of_text = instant_text(self.as_of_of(product))
         return Envelope(self.generation, as_of_text, next_cursor if resource else None)
 
-    def rows(self, product: str, table: pa.Table) -> DatasetRows:
+    def rows(self, product: str, table: pa.Table, counts: Counts | None = None) -> DatasetRows:
         if (carried := self.carried.get(product)) is not None:
-            return DatasetRows(table, carried.snapshot_id, carried.as_of, is_carried_over=True)
-        return DatasetRows(table, snapshot_id_of(self.as_of), self.as_of)
+            return DatasetRows(table, carried.snapshot_id, carried.as_of, is_carried_over=True, counts=counts)
+        return DatasetRows(table, snapshot_id_of(self.as_of), self.as_of, counts=counts)
+
+    def lists(
+        self,
+        product: str,
+        items: pl.DataFrame,
+        viewers: pl.Series,
+        envelope: Envelope | None,
+        filtered: Mapping[str, int] | None = None,
+    ) -> DatasetRows:
+        """Lists of ``items``; ``filtered``: rows of the product that were left out before, by reason."""
+        table, before = list_rows(items, viewers, envelope=envelope), dict(filtered or {})
+        out = item_count(table)
+        gone = {**before, "viewer_not_served": items.height - out}
+        counts = Counts(in_=items.height + sum(before.values()), out=out, filtered=gone)
+        return self.rows(product, table, counts)
 
 
 def build_datasets(
@@ -151,10 +166,11 @@ def _friends(build: _Build) -> dict[str, DatasetRows]:
     viewers = build.viewers("friends", build.known["id"])
     envelope = build.envelope("friends", "friend_recommendations")
     shown = rows_of_known(recommendations, "viewer_id", wanting)
-    table = list_rows(recommendation_list(shown), viewers, envelope=envelope)
+    items = recommendation_list(shown)
+    gone = {"no_longer_shown": _height(build.frames["friend_recommendations"]) - items.height}
     scores = document_rows(*friend_scores(shown, viewers))
     return {
-        "friend_recommendations": build.rows("friends", table),
+        "friend_recommendations": build.lists("friends", items, viewers, envelope, gone),
         "friend_scores": build.rows("friends", scores),
     }
 
@@ -166,8 +182,7 @@ def _feeds(build: _Build) -> dict[str, DatasetRows]:
     rows = {}
     for name, mode in MODES.items():
         items = feed_list(build.frames["feed_items"], build.frames["staged_activities"], mode, build.reply_rule)
-        table = list_rows(items, viewers, envelope=build.envelope("feed", "feed", mode))
-        rows[name] = build.rows("feed", table)
+        rows[name] = build.lists("feed", items, viewers, build.envelope("feed", "feed", mode))
     rows["feed_scores"] = build.rows("feed", document_rows(*feed_scores(build.frames["feed_items"], viewers)))
     if build.has("feed_tombstones"):
         buried = tombstone_documents(build.frames["feed_tombstones"], viewers)
@@ -180,11 +195,10 @@ def _digests(build: _Build) -> dict[str, DatasetRows]:
         return {}
     history = rows_of_known(build.frames["digest_history"], "user_id", build.known).collect()
     activities = build.frames["staged_activities"]
-    lists = list_rows(
-        digest_list(history, activities), build.known["id"], envelope=build.envelope("digests", "digests")
-    )
+    gone = {"no_longer_shown": _height(build.frames["digest_history"]) - history.height}
+    items, envelope = digest_list(history, activities), build.envelope("digests", "digests")
     return {
-        "digests": build.rows("digests", lists),
+        "digests": build.lists("digests", items, build.known["id"], envelope, gone),
         "digest_details": build.rows("digests", detail_rows(history, activities)),
     }
 
@@ -194,10 +208,12 @@ def _premium(build: _Build) -> dict[str, DatasetRows]:
     viewers, meters = build.viewers("premium", build.known["id"]), build.frames["staged_meters"]
     if build.has("entitlements"):
         items = entitlement_list(build.frames["entitlements"], build.frames["staged_plans"], meters)
-        rows["entitlements"] = build.rows(
-            "premium", list_rows(items, viewers, envelope=build.envelope("premium", None))
-        )
+        rows["entitlements"] = build.lists("premium", items, viewers, build.envelope("premium", None))
     if build.has("usage_daily"):
         items = usage_list(build.frames["usage_daily"], meters, build.as_of_of("premium"))
-        rows["usage"] = build.rows("premium", list_rows(items, viewers, envelope=None))
+        rows["usage"] = build.lists("premium", items, viewers, None)
     return rows
+
+
+def _height(frame: pl.LazyFrame) -> int:
+    return int(frame.select(pl.len()).collect().item())

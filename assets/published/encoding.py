@@ -33,14 +33,24 @@ def json_texts(frame: pl.DataFrame) -> pl.Series:
     """
     names = _named(frame.columns)
     slices = frame.iter_slices(ROWS_AT_ONCE) if frame.height else [frame]
-    return pl.concat([_json_texts(names, rows) for rows in slices], rechunk=False)
+    return pl.concat([text_series("fragment", *_json_bytes(names, rows)) for rows in slices], rechunk=False)
 
 
-def _json_texts(names: tuple[Bytes, Longs], frame: pl.DataFrame) -> pl.Series:
+def fragment_bytes(fragments: pl.Series) -> tuple[Bytes, Longs]:
+    """The bytes of a column of JSON texts, or of structs (as :func:`json_texts`); end to end, and the cuts."""
+    if fragments.dtype == pl.String:
+        cuts, data = text_buffers(fragments)
+        return data, cuts
+    frame = fragments.struct.unnest()
+    return _json_bytes(_named(frame.columns), frame)
+
+
+def _json_bytes(names: tuple[Bytes, Longs], frame: pl.DataFrame) -> tuple[Bytes, Longs]:
     values = _Values(frame.height)
     for column in frame.iter_columns():
         values.add(column)
-    return text_series("fragment", *json_rows(*names, *values.arrays()))
+    data, cuts = json_rows(*names, *values.arrays())
+    return data, cuts
 
 
 class _Values:
@@ -135,10 +145,10 @@ def compressed(data: Bytes, cuts: Longs) -> tuple[bytes, Longs]:
         return b"", cumulative(sizes)
     segments = np.empty((len(filled), _SEGMENT_WORDS), dtype=np.uint64)
     segments[:, 0], segments[:, 1] = cuts[:-1][filled], np.diff(cuts)[filled]
-    parts = zstandard.BufferWithSegments(memoryview(data), segments.tobytes())
+    parts = zstandard.BufferWithSegments(data.data, segments.tobytes())
     compressor = zstandard.ZstdCompressor(compression_params=_PARAMETERS)
     frames = compressor.multi_compress_to_buffer(parts, threads=pl.thread_pool_size())
-    each = [frames[i] for i in range(len(frames))]
+    each: list[Any] = [frames[i] for i in range(len(frames))]
     sizes[filled] = [len(frame) for frame in each]
     return b"".join(each), cumulative(sizes)
 
@@ -151,7 +161,7 @@ def text_buffers(texts: pl.Series) -> tuple[Longs, Bytes]:
     _, offsets, data = array.buffers()
     found = np.frombuffer(memoryview(offsets or b""), dtype=np.int64)[array.offset : array.offset + len(array) + 1]
     base = int(found[0])
-    return found - base, np.frombuffer(data or b"", dtype=np.uint8)[base : int(found[-1])]
+    return found - base, np.frombuffer(memoryview(data or b""), dtype=np.uint8)[base : int(found[-1])]
 
 
 def list_buffers(lists: pl.Series) -> tuple[Longs, Longs, npt.NDArray[np.bool_]]:
@@ -166,14 +176,14 @@ def list_buffers(lists: pl.Series) -> tuple[Longs, Longs, npt.NDArray[np.bool_]]
 def text_series(name: str, data: Bytes, cuts: Longs) -> pl.Series:
     """A column of strings from their bytes, end to end, and the cuts between them."""
     array = pa.LargeStringArray.from_buffers(
-        len(cuts) - 1, pa.py_buffer(np.ascontiguousarray(cuts)), pa.py_buffer(data)
+        len(cuts) - 1, pa.py_buffer(np.ascontiguousarray(cuts).data), pa.py_buffer(data.data)
     )
     return pl.Series(name, pl.from_arrow(array))
 
 
 def list_series(name: str, ids: Longs, cuts: Longs) -> pl.Series:
     """A column of lists from their ids, end to end, and the cuts between them."""
-    array = pa.LargeListArray.from_arrays(pa.array(cuts), pa.array(ids))
+    array = pa.LargeListArray.from_arrays(pa.array(cuts, pa.int64()), pa.array(ids, pa.int64()))
     return pl.Series(name, pl.from_arrow(array), dtype=pl.List(pl.Int64))
 
 

@@ -7,7 +7,7 @@ from typing import Final, Literal
 import numpy as np
 import polars as pl
 
-from assets.published.encoding import encoded, hex_digits, json_texts, text_buffers, text_series, united
+from assets.published.encoding import encoded, hex_digits, text_buffers, text_series, united
 from assets.published.kernels import Bytes
 from store.payloads import Mode
 from store.payloads.words import SCORE_PARTS
@@ -48,7 +48,7 @@ def feed_list(
     keyed = items.with_columns(sort_keys(items, mode).alias("sort_key"))
     return keyed.select(
         "viewer_id",
-        json_texts(keyed.select(_ITEM)),
+        pl.struct(_ITEM).alias("fragment"),
         pl.col("sort_key").alias("fragment_key"),
         (pl.col("reason") == "suggested").alias("is_cold"),
     ).hstack(feed_guards(items, activities, reply_rule))

@@ -7,7 +7,7 @@ products' files of this folder), how columns become bytes (``encoding``), writin
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final
@@ -16,8 +16,9 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from assets.published.encoding import compressed, cumulative, guard_lists, text_buffers
+from assets.published.encoding import compressed, cumulative, fragment_bytes, guard_lists, text_buffers
 from assets.published.kernels import Bytes, Longs, wrapped
 from store.datasets import DOCUMENTS, LISTS
 from store.payloads import DEFAULT_LIMIT
@@ -31,6 +32,7 @@ ROWS_AT_ONCE: Final = 2_048
 _DATA: Final = np.frombuffer(b'{"data":[', dtype=np.uint8)
 _ARRAY: Final = np.frombuffer(b"[", dtype=np.uint8)
 _NOTHING: Final = np.zeros(0, dtype=np.uint8)
+_NO_CUTS: Final = np.zeros(0, dtype=np.int64)
 
 NextCursor = Callable[[int, str], str]
 """(user id, key of the page's last item) to the signed cursor of the next page."""
@@ -59,17 +61,28 @@ class _Lists:
     starts: Longs
     counts: Longs
     states: Longs
+    fragments: pl.Series
+    item_keys: pl.Series
+
+
+@dataclass(frozen=True)
+class _Slice:
+    """Some rows in a run, with the bytes of their items: as ``_Lists``, item 0 being the first of the first row."""
+
+    begin: int
+    starts: Longs
+    counts: Longs
+    states: Longs
     data: Bytes
     cuts: Longs
-    item_keys: pl.Series
 
 
 def list_rows(items: pl.DataFrame, viewers: pl.Series, *, envelope: Envelope | None) -> pa.Table:
     """Rows of a dataset of lists (``store.datasets.LISTS``), one per viewer, those without items included.
 
-    ``items``: ``viewer_id`` i64, ``fragment`` str (JSON), ``fragment_key`` str, ``is_cold`` bool (a list of
-    nothing else is a cold start), the :data:`GUARDS`; each viewer's in the order served. Items of others
-    than ``viewers`` are left out. ``envelope`` None stores no default page.
+    ``items``: ``viewer_id`` i64, ``fragment`` str (JSON) or struct (its fields), ``fragment_key`` str, ``is_cold``
+    bool (a list of nothing else is a cold start), the :data:`GUARDS`; each viewer's in the order served. Items of
+    others than ``viewers`` are left out. ``envelope`` None stores no default page.
     """
     keys = viewers.unique().sort()
     kept = items if items["viewer_id"].is_sorted() else items.sort("viewer_id", maintain_order=True)
@@ -78,11 +91,10 @@ def list_rows(items: pl.DataFrame, viewers: pl.Series, *, envelope: Envelope | N
         kept = kept.filter(pl.col("viewer_id").is_in(keys.implode()))
         starts, counts = _spans(kept["viewer_id"], keys)
     states = _states(counts, starts, kept["is_cold"])
-    cuts, data = text_buffers(kept["fragment"])
-    lists = _Lists(keys, starts, counts, states, data, cuts, kept["fragment_key"])
+    lists = _Lists(keys, starts, counts, states, kept["fragment"], kept["fragment_key"])
     limit = DEFAULT_LIMIT if envelope is not None and envelope.next_cursor is not None else counts.max(initial=0)
     shown = np.minimum(counts, limit if envelope is not None else 0)
-    pages, rest, etags = _bodies(lists, shown, np.minimum(counts, limit), envelope)
+    pages, rest, etags, cuts = _bodies(lists, shown, np.minimum(counts, limit), envelope)
     key_cuts, key_data = text_buffers(kept.select(pl.col("fragment_key") + "\n").to_series())
     guards, guard_offsets = guard_columns(kept, starts, counts)
     return pa.Table.from_arrays(
@@ -93,13 +105,19 @@ def list_rows(items: pl.DataFrame, viewers: pl.Series, *, envelope: Envelope | N
             pages,
             pa.array(shown.astype(np.uint32)),
             rest,
-            ragged_offsets(cuts + np.arange(len(cuts)), starts, counts),
+            ragged_offsets(cuts, starts, counts),
             binary(_bounds(key_cuts, starts, counts), key_data),
             guards,
             guard_offsets,
         ],
         schema=LISTS,
     )
+
+
+def item_count(lists: pa.Table) -> int:
+    """Number of items of all rows that :func:`list_rows` made."""
+    cuts = pc.sum(pc.list_value_length(lists["fragment_offsets"])).as_py()
+    return int(cuts or 0) - lists.num_rows
 
 
 def document_rows(keys: pl.Series, bodies: pl.Series) -> pa.Table:
@@ -160,23 +178,32 @@ def _states(counts: Longs, starts: Longs, cold: pl.Series) -> Longs:
 
 def _bodies(
     lists: _Lists, shown: Longs, tagged: Longs, envelope: Envelope | None
-) -> tuple[pa.Array[Any], pa.Array[Any], npt.NDArray[np.uint64]]:
-    """Default pages, the items beyond them, and entity tags over the first ``tagged`` items, row by row.
+) -> tuple[pa.Array[Any], pa.Array[Any], npt.NDArray[np.uint64], Longs]:
+    """Default pages, the items beyond them, entity tags over the first ``tagged`` items, and the cuts of all items.
 
-    A few thousand rows at a time: what is copied about stays in the processor's caches.
+    A few thousand rows at a time: what is copied about stays in the processor's caches. Cuts count a comma per item.
     """
-    pages, rest, etags = _Frames(), _Frames(), []
+    pages, rest, sizes, etags = _Frames(), _Frames(), [], [np.zeros(0, dtype=np.uint64)]
+    for part in _slices(lists):
+        rows = slice(part.begin, part.begin + len(part.starts))
+        stop = part.starts + shown[rows]
+        etags.append(_etags(part, tagged[rows]))
+        if envelope is not None:
+            pages.add(*_laid(part, part.starts, stop, _DATA, *_tails(lists, part, envelope)))
+        else:
+            pages.add(_NOTHING, np.zeros(len(part.starts) + 1, dtype=np.int64))
+        rest.add(*_laid(part, stop, part.starts + part.counts, _NOTHING, [b""], np.zeros_like(stop)))
+        sizes.append(np.diff(part.cuts) + 1)
+    return pages.array(), rest.array(), np.concatenate(etags), cumulative(np.concatenate([_NO_CUTS, *sizes]))
+
+
+def _slices(lists: _Lists) -> Iterator[_Slice]:
     for begin in range(0, len(lists.keys), ROWS_AT_ONCE):
         rows = slice(begin, begin + ROWS_AT_ONCE)
         starts, counts = lists.starts[rows], lists.counts[rows]
-        etags.append(_etags(lists, rows, tagged[rows]))
-        if envelope is not None:
-            tails, which = _tails(lists, rows, envelope)
-            pages.add(*_laid(lists, starts, starts + shown[rows], _DATA, tails, which))
-        else:
-            pages.add(_NOTHING, np.zeros(len(starts) + 1, dtype=np.int64))
-        rest.add(*_laid(lists, starts + shown[rows], starts + counts, _NOTHING, [b""], np.zeros_like(starts)))
-    return pages.array(), rest.array(), np.concatenate([np.zeros(0, dtype=np.uint64), *etags])
+        first = int(starts[0])
+        data, cuts = fragment_bytes(lists.fragments.slice(first, int(starts[-1] + counts[-1]) - first))
+        yield _Slice(begin, starts - first, counts, lists.states[rows], data, cuts)
 
 
 class _Frames:
@@ -196,31 +223,31 @@ class _Frames:
 
 
 def _laid(
-    lists: _Lists, first: Longs, stop: Longs, head: Bytes, tails: list[bytes], which: Longs
+    part: _Slice, first: Longs, stop: Longs, head: Bytes, tails: list[bytes], which: Longs
 ) -> tuple[Bytes, Longs]:
     joined = np.frombuffer(b"".join(tails), dtype=np.uint8)
     tail_cuts = cumulative([len(tail) for tail in tails])
-    return wrapped(lists.data, lists.cuts, first, stop, head, joined, tail_cuts, which)
+    return wrapped(part.data, part.cuts, first, stop, head, joined, tail_cuts, which)
 
 
-def _tails(lists: _Lists, rows: slice, envelope: Envelope) -> tuple[list[bytes], Longs]:
+def _tails(lists: _Lists, part: _Slice, envelope: Envelope) -> tuple[list[bytes], Longs]:
     """The ends of pages, and which is each row's: one per state, and one per row that has a cursor."""
-    tails, which = [envelope.tail(state, None) for state in STATES], lists.states[rows].copy()
+    tails, which = [envelope.tail(state, None) for state in STATES], part.states.copy()
     if envelope.next_cursor is not None:
-        long = np.flatnonzero(lists.counts[rows] > DEFAULT_LIMIT)
-        at = rows.start + long
+        long = np.flatnonzero(part.counts > DEFAULT_LIMIT)
+        at = part.begin + long
         users, last = lists.keys.gather(at), lists.item_keys.gather(lists.starts[at] + DEFAULT_LIMIT - 1)
-        for state, user, key in zip(lists.states[at].tolist(), users, last, strict=True):
+        for state, user, key in zip(part.states[long].tolist(), users, last, strict=True):
             tails.append(envelope.tail(STATES[state], envelope.next_cursor(user, key)))
         which[long] = np.arange(len(STATES), len(tails))
     return tails, which
 
 
-def _etags(lists: _Lists, rows: slice, tagged: Longs) -> npt.NDArray[np.uint64]:
+def _etags(part: _Slice, tagged: Longs) -> npt.NDArray[np.uint64]:
     """The numbers of ``store.payloads.etag_of`` over the first ``tagged`` items of each row."""
-    starts, ends = lists.starts[rows], [b"]\n" + state.encode() for state in STATES]
-    data, cuts = _laid(lists, starts, starts + tagged, _ARRAY, ends, lists.states[rows])
-    view, sha256 = memoryview(data), hashlib.sha256
+    ends = [b"]\n" + state.encode() for state in STATES]
+    data, cuts = _laid(part, part.starts, part.starts + tagged, _ARRAY, ends, part.states)
+    view, sha256 = data.data, hashlib.sha256
     digests = b"".join([sha256(view[a:b]).digest() for a, b in pairwise(cuts.tolist())])
     return np.frombuffer(digests, dtype=">u8")[::4].astype(np.uint64)
 

@@ -52,6 +52,7 @@ class GenerationPlan:
     code_version: str
     config_hash: str
     counts: Counts = field(default_factory=Counts)
+    """What the products behind it took and left out."""
 
     @property
     def id(self) -> str:
@@ -133,6 +134,12 @@ def _build(folder: Path, plan: GenerationPlan, build: Callable[[str], Mapping[st
         raise GenerationRefused(f"generation {plan.id} does not verify after writing: {error}") from error
 
 
+def _counts_of(rows: DatasetRows) -> Counts:
+    """What became of the rows that a dataset was made of."""
+    height = rows.table.num_rows
+    return rows.counts or Counts(in_=height, out=height)
+
+
 def _write(staging: Path, name: str, rows: DatasetRows) -> TableEntry:
     path = staging / f"{name}.arrow"
     schema_hash = write_dataset(path, name, rows.table)
@@ -144,6 +151,7 @@ def _write(staging: Path, name: str, rows: DatasetRows) -> TableEntry:
             "snapshot_id": rows.snapshot_id,
             "as_of": rows.as_of,
             "is_carried_over": rows.is_carried_over,
+            "counts": _counts_of(rows).model_dump(by_alias=True),
         }
     )
 

@@ -5,8 +5,9 @@ generation is live). Does not belong here: building and publishing (``store.gene
 other module of ours.
 """
 
-from store.serving.dataset import STATES, CorruptGeneration, Dataset, DatasetInfo, Guards, decompressed
+from store.serving.dataset import STATES, CorruptGeneration, Dataset, DatasetInfo, Guards
 from store.serving.follower import GenerationEntry, Generations, Standing, Status
+from store.serving.frames import compressed, decompressed
 from store.serving.generation import Generation, GenerationCounts, GenerationInfo, read_info
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "Guards",
     "Standing",
     "Status",
+    "compressed",
     "decompressed",
     "read_info",
 ]

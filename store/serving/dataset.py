@@ -7,8 +7,8 @@ Lives here: the reading of one ``<dataset>.arrow`` file. Does not belong here: m
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
@@ -17,12 +17,13 @@ from typing import Final, Literal, NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from store.serving.frames import decompressed
+
 STATES: Final = ("ready", "empty", "cold_start")
 """States of a stored list; ``building`` and ``degraded`` are decided at read (06.2)."""
 
 GUARD_KINDS: Final = 4
 _PAGE_HEAD: Final = len(b'{"data":[')
-_ZSTD: Final = pa.Codec("zstd")
 _Code = Literal["Q", "q", "I", "B"]
 _CODES: Final[dict[str, _Code]] = {"uint64": "Q", "int64": "q", "uint32": "I", "uint8": "B"}
 _WIDTHS: Final[dict[_Code, int]] = {"Q": 8, "q": 8, "I": 4, "B": 1}
@@ -58,6 +59,12 @@ class DatasetInfo:
     sha256: str
     path: str
     guard_kinds: int = GUARD_KINDS
+    items_in: int = 0
+    """Rows of the product that it was made of."""
+    items_out: int = 0
+    """Those of them that are served: the items of lists, the documents of the others."""
+    filtered: Mapping[str, int] = field(default_factory=dict)
+    """Those that are not, by reason: ``items_in = items_out + sum(filtered)``."""
 
 
 class _Part:
@@ -233,16 +240,3 @@ class Dataset:
     def _at(self, row: int) -> tuple[_Part, int]:
         index = bisect_right(self._bases, row) - 1 if len(self._parts) > 1 else 0
         return self._parts[index], row - self._bases[index]
-
-
-def decompressed(frame: bytes) -> bytes:
-    """The bytes of a zstd frame that carries its content size (RFC 8878); ``b""`` stays empty."""
-    if not frame:
-        return b""
-    descriptor = frame[4]
-    width = (1 if descriptor & 0x20 else 0, 2, 4, 8)[descriptor >> 6]
-    at = 5 + (0 if descriptor & 0x20 else 1) + (0, 1, 2, 4)[descriptor & 3]
-    if not width:
-        raise ValueError("the zstd frame does not carry its content size")
-    size = int.from_bytes(frame[at : at + width], "little") + (256 if width == 2 else 0)
-    return bytes(_ZSTD.decompress(frame, decompressed_size=size, asbytes=True)) if size else b""

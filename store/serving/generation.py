@@ -187,7 +187,7 @@ def _digest(content: Mapping[str, Any]) -> str:
 
 
 def _dataset_info(name: str, entry: Mapping[str, Any], guard_kinds: int) -> DatasetInfo:
-    file = entry["files"][0]
+    file, counts = entry["files"][0], entry.get("counts", {})
     if Path(file["path"]).name != file["path"]:
         raise ValueError(f"{file['path']!r} is not a file of the generation's folder")
     return DatasetInfo(
@@ -200,6 +200,9 @@ def _dataset_info(name: str, entry: Mapping[str, Any], guard_kinds: int) -> Data
         sha256=file["sha256"],
         path=file["path"],
         guard_kinds=guard_kinds,
+        items_in=counts.get("in", 0),
+        items_out=counts.get("out", 0),
+        filtered=counts.get("filtered", {}),
     )
 
 

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from api.negotiation import best_encoding, best_media_type
 from store.payloads import etag_of
-from store.serving import decompressed
 from tests.api.test_access import ROUTES, SUBJECTS
 from tests.support.api import READER, frames, published
 from tests.support.serving import AS_OF, small_generation, table
@@ -76,8 +75,8 @@ def test_a_body_is_the_same_in_every_encoding(api, path):
     assert zipped.content == plain.content, "httpx unpacks gzip"
     packed = api.get(path, READER, headers={"accept-encoding": "gzip, deflate, br, zstd"})
     assert packed.headers["content-encoding"] == "zstd"
-    assert decompressed(packed.content) == plain.content
-    assert len(packed.content) == int(packed.headers["content-length"]) < len(plain.content) / 4
+    assert packed.content == plain.content, "httpx unpacks zstd"
+    assert int(packed.headers["content-length"]) < len(plain.content) / 4
     assert len({r.headers["etag"] for r in (plain, zipped, packed)}) == 1
 
 

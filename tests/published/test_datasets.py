@@ -130,3 +130,27 @@ def test_metrics_without_tables_are_empty(home: Path) -> None:
     frames = {name: frame for name, frame in sample_frames().items() if name.startswith("staged_")}
     bodies = datasets_of(home, "g", frames=frames)["metrics"].table["body"].to_pylist()
     assert [json.loads(body)["data"] for body in bodies] == [[]] * 5
+
+
+def test_every_row_of_a_product_is_served_or_counted_as_filtered(generation: Generation) -> None:
+    expected = {
+        "feed": (sample_frames()["feed_items"].collect()["mode"] == "ranked").sum(),
+        "friend_recommendations": 4,
+        "digests": 23,
+        "entitlements": 3,
+    }
+    for name, count in expected.items():
+        info = generation.datasets[name]
+        found = dataset(generation, name)
+        assert info.items_in == count == info.items_out + sum(info.filtered.values())
+        assert info.items_out == sum(found.count(row) for row in range(found.rows))
+    assert generation.datasets["users"].items_out == 6
+
+
+def test_what_is_left_out_is_counted_by_reason(home: Path) -> None:
+    frames = sample_frames()
+    frames["staged_users"] = table("staged_users", [user(1, wants_recommendations=False), user(3), user(4)])
+    done = small_generation(home, salt="left out", frames=frames)
+    infos = Generation.open(home / "generations" / done.generation).datasets
+    assert dict(infos["friend_recommendations"].filtered) == {"no_longer_shown": 3, "viewer_not_served": 0}
+    assert dict(infos["feed"].filtered) == {"viewer_not_served": 1}
