@@ -54,8 +54,7 @@ def rest_of(connection):
 
 
 def test_a_stopping_server_finishes_what_it_has_begun(home):
-    with api_server(home) as server:
-        connection = half_sent(server, 1)
+    with api_server(home) as server, half_sent(server, 1) as connection:
         time.sleep(0.5)
         stopping = threading.Thread(target=server.stop)
         stopping.start()
@@ -101,7 +100,7 @@ def test_a_killed_worker_is_replaced_and_the_others_serve_meanwhile(home, bearer
         for _ in range(400):
             seen.append(status())
             present = set(server.workers())
-            if len(present) == 2 and killed not in present:
+            if len(present) == 2 and killed not in present and len(seen) >= 60:
                 break
             time.sleep(0.05)
         assert len(present) == 2, "the worker was not replaced"
