@@ -97,7 +97,10 @@ class Client:
 
     async def _read(self, reader: asyncio.StreamReader) -> None:
         while True:
-            head = (await reader.readuntil(b"\r\n\r\n")).lower()
+            try:
+                head = (await reader.readuntil(b"\r\n\r\n")).lower()
+            except asyncio.IncompleteReadError:
+                return  # the server has ended
             length = int(head.partition(b"content-length: ")[2].partition(b"\r\n")[0] or 0)
             await reader.readexactly(length)
             sent = self.waiting.popleft()
