@@ -21,6 +21,7 @@ from tests.support.api import READER, published
 load_all_checks()
 CHECKED = tuple(CHECKS.get_all())
 EXAMPLES = 200 if os.environ.get("HYPOTHESIS_PROFILE") == "nightly" else 15
+pytestmark = pytest.mark.slow
 schema = schemathesis.pytest.from_fixture("document")
 
 
