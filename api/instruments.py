@@ -10,12 +10,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Final
 
 from fastapi import Request, Response
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
-from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
 
 from api.counting import COUNTS_FOLDER
@@ -105,10 +106,19 @@ class _Served(Collector):
             yield GaugeMetricFamily(f"flowforge_{name}", told, value=float(error is not None))
 
 
+def _forget_dead(folder: Path) -> None:
+    """A killed worker holds no connections: its gauges end with it, its counts stay."""
+    for kept in folder.glob("gauge_live*_*.db"):
+        pid = kept.stem.rpartition("_")[2]
+        if not Path("/proc", pid).exists():
+            mark_process_dead(pid)  # type: ignore[no-untyped-call]
+
+
 async def metrics(request: Request) -> Response:
     """Counts and gauges in Prometheus' text format."""
     registry = CollectorRegistry()
-    if os.environ.get(COUNTS_FOLDER):
+    if folder := os.environ.get(COUNTS_FOLDER):
+        _forget_dead(Path(folder))
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     else:
         registry.register(_registry)

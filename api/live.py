@@ -123,9 +123,9 @@ class Live:
         current = self._runtime.generations.current()
         since = parse_qs(query.decode("latin-1")).get("since", [""])[0]
         if not _GENERATION.match(since) or (current is not None and since == current.id):
-            return (None, (None, None)) if current is None else (current.id, _tags(self._runtime, current, principal))
+            return (None, (None, None)) if current is None else (current.id, self._tags(current, principal))
         known = await asyncio.to_thread(self._runtime.generations.get, since)
-        return since, (None, None) if known is None else _tags(self._runtime, known, principal)
+        return since, (None, None) if known is None else self._tags(known, principal)
 
     @contextlib.contextmanager
     def _counted(self, principal: Principal) -> Iterator[None]:
@@ -202,11 +202,43 @@ class Live:
         current = self._runtime.generations.current()
         changed = "" if current is None else _changed(current)
         for connection in self._slots[slot]:
-            is_told = current is None or connection.told == current.id
-            events = [] if current is None or is_told else _news(self._runtime, connection, current, changed)
+            events = (
+                [] if current is None or connection.told == current.id else self._news(connection, current, changed)
+            )
             self._say(connection, [*events, _PING])
         for connection in self._slots[(slot + SLOTS // 2) % SLOTS]:
             self._say(connection, [_PING])
+
+    def _news(self, connection: Connection, current: Generation, changed: str) -> list[str]:
+        """What a client has to be told of ``current``; notes that it was."""
+        principal, before = connection.principal, connection.tags
+        connection.tags, connection.told = self._tags(current, principal), current.id
+        events = [changed]
+        for (mode, listing), old, new in zip(FEEDS.items(), before, connection.tags, strict=True):
+            if old != new:
+                unseen = self._unseen(current, listing, principal)
+                said = FeedChanged(type="feed_changed", generation=current.id, mode=mode, unseen_count=unseen)
+                events.append(said.model_dump_json())
+        return events
+
+    def _tags(self, generation: Generation, principal: Principal) -> _Tags:
+        """The entity tags of the user's feeds; None for one that is not there or not theirs to read."""
+        found = (self._feed(generation, listing, principal) for listing in FEEDS.values())
+        return tuple(None if each is None else each[0].etag(each[1]) for each in found)
+
+    def _unseen(self, generation: Generation, listing: Listing, principal: Principal) -> int:
+        """How many items of a feed the user has not seen, without those withheld."""
+        found = self._feed(generation, listing, principal)
+        if found is None:
+            return 0
+        dataset, row = found
+        places = self._runtime.withholding.of(generation, dataset, row).places
+        return sum(_UNSEEN in item for place, item in enumerate(dataset.fragments(row)) if place not in places)
+
+    def _feed(self, generation: Generation, listing: Listing, principal: Principal) -> tuple[Dataset, int] | None:
+        if principal.user_id is None or "feed:read" not in principal.scopes:
+            return None
+        return row_of(self._runtime, generation, listing.dataset, principal.user_id)
 
     def _say(self, connection: Connection, events: list[str]) -> None:
         """Send in a task of its own, so that nobody waits for a slow client; one still behind is sent away."""
@@ -224,45 +256,6 @@ class Live:
 
 def _changed(current: Generation) -> str:
     return GenerationChanged(type="generation", generation=current.id, as_of=current.as_of_text).model_dump_json()
-
-
-def _news(runtime: Runtime, connection: Connection, current: Generation, changed: str) -> list[str]:
-    """What a client has to be told of ``current``; notes that it was."""
-    before, connection.tags, connection.told = (
-        connection.tags,
-        _tags(runtime, current, connection.principal),
-        current.id,
-    )
-    events = [changed]
-    for (mode, listing), old, new in zip(FEEDS.items(), before, connection.tags, strict=True):
-        if old != new:
-            unseen = _unseen(runtime, current, listing, connection.principal)
-            said = FeedChanged(type="feed_changed", generation=current.id, mode=mode, unseen_count=unseen)
-            events.append(said.model_dump_json())
-    return events
-
-
-def _tags(runtime: Runtime, generation: Generation, principal: Principal) -> _Tags:
-    """The entity tags of the user's feeds; None for one that is not there or not theirs to read."""
-    found = (_feed(runtime, generation, listing, principal) for listing in FEEDS.values())
-    return tuple(None if each is None else each[0].etag(each[1]) for each in found)
-
-
-def _unseen(runtime: Runtime, generation: Generation, listing: Listing, principal: Principal) -> int:
-    """How many items of a feed the user has not seen, without those withheld."""
-    found = _feed(runtime, generation, listing, principal)
-    if found is None:
-        return 0
-    places = runtime.withholding.of(generation, *found).places
-    return sum(_UNSEEN in item for place, item in enumerate(found[0].fragments(found[1])) if place not in places)
-
-
-def _feed(
-    runtime: Runtime, generation: Generation, listing: Listing, principal: Principal
-) -> tuple[Dataset, int] | None:
-    if principal.user_id is None or "feed:read" not in principal.scopes:
-        return None
-    return row_of(runtime, generation, listing.dataset, principal.user_id)
 
 
 async def _said(connection: Connection, events: list[str]) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Final, cast
 
 from fastapi import Request
@@ -46,14 +46,19 @@ class Runtime:
         self.unsubscribe_keys = unsubscribe_keys(settings.home, configured)
 
     def refresh(self) -> None:
-        """Look for a new generation and new keys. Blocks: call it off the event loop."""
+        """Look for a new generation and for newer revocations. Blocks: call it off the event loop."""
+        self._refresh_generations()
+        self._refresh_revocations()
+
+    def _refresh_generations(self) -> None:
         before = self.generations.last_error
         if self.generations.refresh():
             current = self.generations.current()
             _LOG.info("serving generation %s", current.id if current else None)
         if self.generations.last_error not in (None, before):
             _LOG.error("the newest generation is not served: %s", self.generations.last_error)
-        self.keys.refresh()
+
+    def _refresh_revocations(self) -> None:
         self.revocations.refresh()
         current = self.generations.current()
         for as_of in set() if current is None else {dataset.as_of for dataset in current.info.datasets}:
@@ -74,22 +79,27 @@ class Runtime:
 
     @contextlib.asynccontextmanager
     async def kept_fresh(self) -> AsyncIterator[None]:
-        """Open what is live, then poll every 250 ms until the block ends."""
+        """Open what is live, then poll every 250 ms until the block ends.
+
+        Each look by itself: a URL of keys may be slow, and reading a large generation takes seconds.
+        """
         await asyncio.to_thread(self.refresh)
-        task = asyncio.create_task(self._poll())
+        looks = (self._refresh_generations, self._refresh_revocations, self.keys.refresh)
+        tasks = [asyncio.create_task(self._poll(look)) for look in looks]
         try:
             yield
         finally:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+            for task in tasks:
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
             await self.limits.close()
 
-    async def _poll(self) -> None:
+    async def _poll(self, look: Callable[[], None]) -> None:
         while True:
             await asyncio.sleep(POLL_SECONDS)
             try:
-                await asyncio.to_thread(self.refresh)
+                await asyncio.to_thread(look)
             except Exception:
                 _LOG.exception("polling failed; what is served stays")
 

@@ -28,6 +28,7 @@ PATH: Final = "/v2/unsubscribe/{token}"
 HTML: Final = "text/html"
 FIELD: Final = ("List-Unsubscribe", "One-Click")
 RETRY_SECONDS: Final = 60
+BODY_SECONDS: Final = 10.0
 _HEADERS: Final = {
     "cache-control": "no-store",
     "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; "
@@ -71,7 +72,11 @@ async def unsubscribe(request: Request, token: Token) -> Response:
     if isinstance(asked, Response):
         return asked
     media_type = negotiated(request, JSON, HTML)
-    if FIELD not in _fields(request.headers.get("content-type", ""), await request.body()):
+    try:
+        body = await asyncio.wait_for(request.body(), BODY_SECONDS)
+    except TimeoutError:
+        return plain_problem(request.scope, 408, f"The body took longer than {BODY_SECONDS:.0f} seconds.")
+    if FIELD not in _fields(request.headers.get("content-type", ""), body):
         raise invalid_parameter(FIELD[0], f"send the form {FIELD[0]}={FIELD[1]}", place="body")
     try:
         await asyncio.to_thread(leave_note, runtime_of(request).settings.home, asked, datetime.now(UTC))
@@ -119,7 +124,13 @@ def _fields(content_type: str, body: bytes) -> list[tuple[str, str]]:
 def install(app: FastAPI) -> None:
     """Add both methods to ``app``."""
     problem = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    refusals = {400: "A bad token", 406: "Not acceptable", 422: "Not the form of RFC 8058", 429: "Too many requests"}
+    refusals = {
+        400: "A bad token",
+        406: "Not acceptable",
+        408: "Too slow",
+        422: "Not the form of RFC 8058",
+        429: "Too many requests",
+    }
     errors: dict[int | str, dict[str, Any]] = {
         code: {"description": told, "content": problem} for code, told in refusals.items()
     }

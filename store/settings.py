@@ -91,6 +91,9 @@ class AuthSettings(Group):
     issuer: str = Field("flowforge-demo", description="Required `iss` of bearer tokens.")
     audience: str = Field("flowforge", description="Required `aud` of bearer tokens.")
     jwks: str | None = Field(None, description="JWKS file or URL; unset = the demo key in HOME (HS256).")
+    jwks_max_age_seconds: int = Field(
+        86_400, ge=60, description="Keys of a JWKS that could not be looked at for longer are no longer accepted."
+    )
 
 
 class SecretSettings(Group):
