@@ -99,8 +99,8 @@ POOL_RECENT: Final = 50
 POOL_LIVELY: Final = 50
 """Where friendship times say something also: by PageRank over recent friendships, and whoever is lively now."""
 SCORED_WALK_WIDTH: Final = 100
-LISTED: Final = 100
-"""Best-scored candidates of a viewer that go on to selection, besides the k best friends of friends."""
+SCORED_WALK_EDGES: Final = 3_000
+"""Nodes that a walk expands at its third and at its fourth step, the best first, as far as so many friendships go."""
 CHUNK: Final = 4_000
 """Viewers scored at once."""
 LEAST_LEARNED_SCORE: Final = 1_000

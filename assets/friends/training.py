@@ -145,9 +145,7 @@ def _examples(
     known = known[who.is_viewer[known] & (scene.world.friends.sizes[known] > 0)].astype(np.int32)
     order = np.lexsort((known, stable_hash(who.ids[known], f"{LEARNED_SALT} {number}")))
     viewers = np.sort(known[order[:TRAINING_VIEWERS]])
-    is_near_on = "friends_of_friends" in sources_on  # what is judged is what would be shown
-    near = signals.near_of(scene.world, viewers, engine) if is_near_on else pl.DataFrame(schema=PAIR)
-    pairs = signals.pool(scene, viewers, near, sources_on, engine)
+    pairs, _ = signals.pool(scene, viewers, sources_on, engine)
     marked = pairs.join(held.held.with_columns(is_positive=pl.lit(value=True)), on=list(PAIR), how="left",
                         maintain_order="left")  # fmt: skip
     is_positive = marked["is_positive"].fill_null(value=False).to_numpy()

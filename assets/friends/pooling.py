@@ -1,0 +1,201 @@
+"""The hot loop that gathers a viewer's pool for the learned ranker, compiled: one pass over what is near.
+
+Lives here: Adamic-Adar, paths and PageRank in the same pass, the best by each, joined with what
+other sources propose; integers only, each call is one slice of viewers. Does not belong here:
+frames, other signals, trees.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from assets.friends.graph import Flags, Index, Ints, Whole
+from assets.friends.kernels import COUNT_BITS, keep_best, kernel
+
+MASS = 10**10
+"""Mass that every friend of the viewer passes on: its sums stay whole and below 2^63 times 85."""
+NEAR, WALKED = 1, 2
+
+
+@kernel
+def put_in_order(best: Ints, size: Whole) -> None:
+    """Turn the heap into a list, the best first."""
+    for last in range(size - 1, 0, -1):
+        first, second, third = best[0, 0], best[0, 1], best[0, 2]
+        keep_best(best, last, last, best[last, 0], best[last, 1], best[last, 2])
+        best[last, 0], best[last, 1], best[last, 2] = first, second, third
+
+
+@kernel
+def pass_on(
+    best: Ints, size: Whole, edges: int, percent: int, ptr: Ints, idx: Index, mass: Ints, seen: Index, count: Whole
+) -> np.int64:
+    """Every node of the heap, the best first, hands ``percent`` of its mass to its friends, as far as ``edges`` go.
+
+    ``seen[:count]``: whose ``mass`` is not zero; returns the new count.
+    """
+    put_in_order(best, size)
+    spent = np.int64(0)
+    count = np.int64(count)
+    for t in range(size):
+        x = best[t, 2]
+        degree = ptr[x + 1] - ptr[x]
+        spent += degree
+        if t > 0 and spent > edges:
+            break
+        part = best[t, 0] * percent // (100 * max(degree, 1))
+        if part > 0:
+            for j in range(ptr[x], ptr[x + 1]):
+                y = idx[j]
+                before = mass[y]
+                seen[count] = y
+                count += before == 0
+                mass[y] = before + part
+    return count
+
+
+@kernel
+def pooled(
+    viewers: Index, ptr: Ints, idx: Index, weight: Ints, share: Ints, given_ptr: Ints, given_idx: Index,
+    barred_ptr: Ints, barred_idx: Index, is_showable: Flags, percent: int, width: int, edges: int,
+    near_limit: int, walk_limit: int,
+) -> tuple[Index, Index, Ints, Ints]:  # fmt: skip
+    """Every viewer's pool: who is near by Adamic-Adar, who is at the end of many short walks, and who is given.
+
+    ``share``: `MASS` over the degree. A walk has four steps; the last two go on from the ``width``
+    best nodes by (mass desc, index asc), as far as ``edges`` go. The pool is the ``near_limit`` best
+    by (Adamic-Adar desc, index asc), the ``walk_limit`` best by (mass desc, index asc), and the
+    given, without whom a filter removes. Returns viewer and candidate (both ascending); common
+    friends, Adamic-Adar, mass of two steps, mass of all steps and the bits `NEAR`, `WALKED` (m, 5);
+    and the number of eligible friends of friends of each viewer.
+    """
+    n = is_showable.size
+    zero = np.int64(0)
+    below = -(np.int64(1) << 62)
+    paths = (np.int64(1) << COUNT_BITS) - 1
+    sums = np.zeros((n, 2), dtype=np.int64)
+    for x in range(n):
+        if not is_showable[x]:
+            sums[x, 0] = below
+    far = np.zeros(n, dtype=np.int64)
+    kind = np.zeros(n, dtype=np.uint8)
+    touched, seen = np.empty(n + 1, dtype=np.int32), np.empty(n + 1, dtype=np.int32)
+    near = np.empty((near_limit + 1, 3), dtype=np.int64)
+    best = np.empty((max(width, walk_limit) + 1, 3), dtype=np.int64)
+    room = (near_limit + walk_limit) * viewers.size
+    largest = near_limit + walk_limit
+    for i in range(viewers.size):
+        held = given_ptr[viewers[i] + 1] - given_ptr[viewers[i]]
+        room += held
+        largest = max(largest, near_limit + walk_limit + held)
+    members = np.empty(largest, dtype=np.int32)
+    who, candidates = np.empty(room, dtype=np.int32), np.empty(room, dtype=np.int32)
+    values = np.empty((room, 5), dtype=np.int64)
+    eligible = np.zeros(viewers.size, dtype=np.int64)
+    out = 0
+    for i in range(viewers.size):
+        v = np.int64(viewers[i])
+        sums[v, 0] = below
+        for j in range(ptr[v], ptr[v + 1]):
+            sums[idx[j], 0] = below
+        for j in range(barred_ptr[v], barred_ptr[v + 1]):
+            sums[barred_idx[j], 0] = below
+        count = 0
+        for j in range(ptr[v], ptr[v + 1]):
+            x = idx[j]
+            w, part = (weight[x] << COUNT_BITS) + 1, share[x]
+            for q in range(ptr[x], ptr[x + 1]):
+                y = idx[q]
+                before = sums[y, 1]
+                touched[count] = y
+                count += before == 0
+                sums[y, 1] = before + part
+                sums[y, 0] += w
+        size = near_size = found = zero
+        for t in range(count):
+            c = np.int64(touched[t])
+            told, mass = sums[c, 0] >> COUNT_BITS, sums[c, 1]
+            if size < width or mass >= best[0, 0]:
+                size = keep_best(best, size, width, mass, zero, c)
+            if told > 0:
+                found += 1
+                if near_size < near_limit or (near_limit > 0 and told >= near[0, 0]):
+                    near_size = keep_best(near, near_size, near_limit, told, zero, c)
+        eligible[i] = found
+        reached = pass_on(best, size, edges, percent, ptr, idx, far, seen, zero)
+        size = zero
+        for t in range(reached):
+            y = np.int64(seen[t])
+            if size < width or far[y] >= best[0, 0]:
+                size = keep_best(best, size, width, far[y], zero, y)
+        reached = pass_on(best, size, edges, percent, ptr, idx, far, seen, reached)
+        size = zero
+        if walk_limit > 0:
+            for t in range(count):
+                c = np.int64(touched[t])
+                mass = sums[c, 1] + far[c]
+                if (size < walk_limit or mass >= best[0, 0]) and sums[c, 0] >= 0:
+                    size = keep_best(best, size, walk_limit, mass, zero, c)
+            for t in range(reached):
+                c = np.int64(seen[t])
+                if (size < walk_limit or far[c] >= best[0, 0]) and sums[c, 0] == 0:
+                    size = keep_best(best, size, walk_limit, far[c], zero, c)
+        held = 0
+        for t in range(near_size):
+            c = near[t, 2]
+            kind[c] = 1
+            members[held] = c
+            held += 1
+        for t in range(size):
+            c = best[t, 2]
+            if kind[c] == 0:
+                members[held] = c
+                held += 1
+            kind[c] |= 2
+        for j in range(given_ptr[v], given_ptr[v + 1]):
+            c = np.int64(given_idx[j])
+            if kind[c] == 0 and sums[c, 0] >= 0:
+                members[held] = c
+                held += 1
+        members[:held].sort()
+        for t in range(held):
+            c = np.int64(members[t])
+            who[out], candidates[out] = v, c
+            values[out, 0], values[out, 1] = sums[c, 0] & paths, sums[c, 0] >> COUNT_BITS
+            values[out, 2], values[out, 3] = sums[c, 1], sums[c, 1] + far[c]
+            values[out, 4] = kind[c]
+            kind[c] = 0
+            out += 1
+        for t in range(count):
+            c = np.int64(touched[t])
+            sums[c, 0] = zero if is_showable[c] else below
+            sums[c, 1] = 0
+        for t in range(reached):
+            far[seen[t]] = 0
+        sums[v, 0] = zero if is_showable[v] else below
+        for j in range(ptr[v], ptr[v + 1]):
+            sums[idx[j], 0] = zero if is_showable[idx[j]] else below
+        for j in range(barred_ptr[v], barred_ptr[v + 1]):
+            sums[barred_idx[j], 0] = zero if is_showable[barred_idx[j]] else below
+    return who[:out].copy(), candidates[:out].copy(), values[:out].copy(), eligible
+
+
+@kernel
+def within_reach(viewer: Index, score: Ints, is_near: Flags, k: int) -> Flags:
+    """Which pairs (sorted by viewer) selection can come to: those that score no less than the k-th friend of friends.
+
+    Friends of friends are outside the exposure cap, so after k of them a viewer's list is full.
+    """
+    within = np.ones(viewer.size, dtype=np.bool_)
+    start = 0
+    while start < viewer.size:
+        stop, near = start, 0
+        while stop < viewer.size and viewer[stop] == viewer[start]:
+            near += is_near[stop]
+            stop += 1
+        if near > k:
+            least = np.sort(score[start:stop][is_near[start:stop]])[near - k]
+            for p in range(start, stop):
+                within[p] = score[p] >= least
+        start = stop
+    return within
