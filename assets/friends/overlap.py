@@ -26,35 +26,42 @@ def meet(
     sums = np.zeros((viewer.size, 4), dtype=np.int64)
     named = np.zeros((viewer.size, 3), dtype=np.int64)
     friend_of = np.full(ptr.size - 1, -1, dtype=np.int32)
+    met = np.empty(ptr.size, dtype=np.int32)
+    part = np.zeros(ptr.size - 1, dtype=np.int64)
+    for x in range(ptr.size - 1):
+        part[x] = 1_000_000 // max(ptr[x + 1] - ptr[x], 1)
     marked = np.int64(-1)
     for p in range(viewer.size):
         v, c = np.int64(viewer[p]), np.int64(candidate[p])
         if v != marked:
             mark(friend_of, ptr, idx, v, v)
             marked = v
-        last = np.int64(-1)
         named[p, 0] = named[p, 1] = named[p, 2] = sums[p, 3] = -1
-        for j in range(ptr[c], ptr[c + 1]):
-            if friend_of[idx[j]] == v:
-                x = np.int64(idx[j])
-                last = x
-                degree = ptr[x + 1] - ptr[x]
-                sums[p, 0] += 1
-                sums[p, 1] += log_weight[x]
-                sums[p, 2] += 1_000_000 // degree
-                if may_be_named(x, v, c, has_private_list, block_ptr, block_idx):
-                    slot = 3
-                    while slot > 0:
-                        other = named[p, slot - 1]
-                        if other >= 0 and ptr[other + 1] - ptr[other] <= degree:
-                            break
-                        if slot < 3:
-                            named[p, slot] = other
-                        slot -= 1
+        count = np.uint64(0)
+        for j in range(np.uint64(ptr[c]), np.uint64(ptr[c + 1])):
+            met[count] = idx[j]
+            count += np.uint64(friend_of[np.uint64(idx[j])] == v)
+        for m in range(count):
+            x = np.int64(met[m])
+            degree = ptr[x + 1] - ptr[x]
+            sums[p, 1] += log_weight[x]
+            sums[p, 2] += part[x]
+            if named[p, 2] >= 0 and ptr[named[p, 2] + 1] - ptr[named[p, 2]] <= degree:
+                continue
+            if may_be_named(x, v, c, has_private_list, block_ptr, block_idx):
+                slot = 3
+                while slot > 0:
+                    other = named[p, slot - 1]
+                    if other >= 0 and ptr[other + 1] - ptr[other] <= degree:
+                        break
                     if slot < 3:
-                        named[p, slot] = x
+                        named[p, slot] = other
+                    slot -= 1
+                if slot < 3:
+                    named[p, slot] = x
+        sums[p, 0] = count
         if sums[p, 0] == 1 and named[p, 0] < 0:
-            sums[p, 3] = last
+            sums[p, 3] = met[0]
     return sums, named
 
 

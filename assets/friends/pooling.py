@@ -28,15 +28,14 @@ def put_in_order(best: Ints, size: Whole) -> None:
 
 @kernel
 def pass_on(
-    best: Ints, size: Whole, edges: int, percent: int, ptr: Ints, idx: Index, mass: Ints, seen: Index, count: Whole
-) -> np.int64:
+    best: Ints, size: Whole, edges: int, percent: int, ptr: Ints, idx: Index, mass: Ints, seen: Index, count: np.uint64
+) -> np.uint64:
     """Every node of the heap, the best first, hands ``percent`` of its mass to its friends, as far as ``edges`` go.
 
     ``seen[:count]``: whose ``mass`` is not zero; returns the new count.
     """
     put_in_order(best, size)
     spent = np.int64(0)
-    count = np.int64(count)
     for t in range(size):
         x = best[t, 2]
         degree = ptr[x + 1] - ptr[x]
@@ -45,11 +44,11 @@ def pass_on(
             break
         part = best[t, 0] * percent // (100 * max(degree, 1))
         if part > 0:
-            for j in range(ptr[x], ptr[x + 1]):
-                y = idx[j]
+            for j in range(np.uint64(ptr[x]), np.uint64(ptr[x + 1])):
+                y = np.uint64(idx[j])
                 before = mass[y]
-                seen[count] = y
-                count += before == 0
+                seen[count] = idx[j]
+                count += np.uint64(before == 0)
                 mass[y] = before + part
     return count
 
@@ -73,11 +72,10 @@ def pooled(
     zero = np.int64(0)
     below = -(np.int64(1) << 62)
     paths = (np.int64(1) << COUNT_BITS) - 1
-    sums = np.zeros((n, 2), dtype=np.int64)
+    sums, mass, far = np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.int64)
     for x in range(n):
         if not is_showable[x]:
-            sums[x, 0] = below
-    far = np.zeros(n, dtype=np.int64)
+            sums[x] = below
     kind = np.zeros(n, dtype=np.uint8)
     touched, seen = np.empty(n + 1, dtype=np.int32), np.empty(n + 1, dtype=np.int32)
     near = np.empty((near_limit + 1, 3), dtype=np.int64)
@@ -95,51 +93,56 @@ def pooled(
     out = 0
     for i in range(viewers.size):
         v = np.int64(viewers[i])
-        sums[v, 0] = below
+        sums[v] = below
         for j in range(ptr[v], ptr[v + 1]):
-            sums[idx[j], 0] = below
+            sums[idx[j]] = below
         for j in range(barred_ptr[v], barred_ptr[v + 1]):
-            sums[barred_idx[j], 0] = below
-        count = 0
+            sums[barred_idx[j]] = below
+        count = np.uint64(0)
         for j in range(ptr[v], ptr[v + 1]):
             x = idx[j]
             w, part = (weight[x] << COUNT_BITS) + 1, share[x]
-            for q in range(ptr[x], ptr[x + 1]):
-                y = idx[q]
-                before = sums[y, 1]
-                touched[count] = y
-                count += before == 0
-                sums[y, 1] = before + part
-                sums[y, 0] += w
+            for q in range(np.uint64(ptr[x]), np.uint64(ptr[x + 1])):
+                y = np.uint64(idx[q])
+                before = mass[y]
+                touched[count] = idx[q]
+                count += np.uint64(before == 0)
+                mass[y] = before + part
+                sums[y] += w
         size = near_size = found = zero
+        bar, near_bar = zero, zero if near_limit > 0 else -below
         for t in range(count):
-            c = np.int64(touched[t])
-            told, mass = sums[c, 0] >> COUNT_BITS, sums[c, 1]
-            if size < width or mass >= best[0, 0]:
-                size = keep_best(best, size, width, mass, zero, c)
-            if told > 0:
-                found += 1
-                if near_size < near_limit or (near_limit > 0 and told >= near[0, 0]):
-                    near_size = keep_best(near, near_size, near_limit, told, zero, c)
+            y = np.uint64(touched[t])
+            total, arrived = sums[y], mass[y]
+            found += total > 0
+            if arrived >= bar:
+                size = keep_best(best, size, width, arrived, zero, np.int64(y))
+                bar = best[0, 0] if size == width else zero
+            if total >= near_bar:
+                near_size = keep_best(near, near_size, near_limit, total >> COUNT_BITS, zero, np.int64(y))
+                near_bar = near[0, 0] << COUNT_BITS if near_size == near_limit else zero
         eligible[i] = found
-        reached = pass_on(best, size, edges, percent, ptr, idx, far, seen, zero)
-        size = zero
+        reached = pass_on(best, size, edges, percent, ptr, idx, far, seen, np.uint64(0))
+        size = bar = zero
         for t in range(reached):
-            y = np.int64(seen[t])
-            if size < width or far[y] >= best[0, 0]:
-                size = keep_best(best, size, width, far[y], zero, y)
+            y = np.uint64(seen[t])
+            if far[y] >= bar:
+                size = keep_best(best, size, width, far[y], zero, np.int64(y))
+                bar = best[0, 0] if size == width else zero
         reached = pass_on(best, size, edges, percent, ptr, idx, far, seen, reached)
         size = zero
-        if walk_limit > 0:
-            for t in range(count):
-                c = np.int64(touched[t])
-                mass = sums[c, 1] + far[c]
-                if (size < walk_limit or mass >= best[0, 0]) and sums[c, 0] >= 0:
-                    size = keep_best(best, size, walk_limit, mass, zero, c)
-            for t in range(reached):
-                c = np.int64(seen[t])
-                if (size < walk_limit or far[c] >= best[0, 0]) and sums[c, 0] == 0:
-                    size = keep_best(best, size, walk_limit, far[c], zero, c)
+        bar = zero if walk_limit > 0 else -below
+        for t in range(count):
+            y = np.uint64(touched[t])
+            arrived = mass[y] + far[y]
+            if arrived >= bar and sums[y] > 0:
+                size = keep_best(best, size, walk_limit, arrived, zero, np.int64(y))
+                bar = best[0, 0] if size == walk_limit else zero
+        for t in range(reached):
+            y = np.uint64(seen[t])
+            if far[y] >= bar and sums[y] == 0:
+                size = keep_best(best, size, walk_limit, far[y], zero, np.int64(y))
+                bar = best[0, 0] if size == walk_limit else zero
         held = 0
         for t in range(near_size):
             c = near[t, 2]
@@ -154,29 +157,32 @@ def pooled(
             kind[c] |= 2
         for j in range(given_ptr[v], given_ptr[v + 1]):
             c = np.int64(given_idx[j])
-            if kind[c] == 0 and sums[c, 0] >= 0:
+            if kind[c] == 0 and sums[c] >= 0:
                 members[held] = c
                 held += 1
         members[:held].sort()
         for t in range(held):
             c = np.int64(members[t])
             who[out], candidates[out] = v, c
-            values[out, 0], values[out, 1] = sums[c, 0] & paths, sums[c, 0] >> COUNT_BITS
-            values[out, 2], values[out, 3] = sums[c, 1], sums[c, 1] + far[c]
+            values[out, 0], values[out, 1] = sums[c] & paths, sums[c] >> COUNT_BITS
+            values[out, 2], values[out, 3] = mass[c], mass[c] + far[c]
             values[out, 4] = kind[c]
             kind[c] = 0
             out += 1
         for t in range(count):
-            c = np.int64(touched[t])
-            sums[c, 0] = zero if is_showable[c] else below
-            sums[c, 1] = 0
+            y = np.uint64(touched[t])
+            if sums[y] > 0:
+                sums[y] = 0
+            elif not is_showable[y]:
+                sums[y] = below
+            mass[y] = 0
         for t in range(reached):
             far[seen[t]] = 0
-        sums[v, 0] = zero if is_showable[v] else below
+        sums[v] = zero if is_showable[v] else below
         for j in range(ptr[v], ptr[v + 1]):
-            sums[idx[j], 0] = zero if is_showable[idx[j]] else below
+            sums[idx[j]] = zero if is_showable[idx[j]] else below
         for j in range(barred_ptr[v], barred_ptr[v + 1]):
-            sums[barred_idx[j], 0] = zero if is_showable[barred_idx[j]] else below
+            sums[barred_idx[j]] = zero if is_showable[barred_idx[j]] else below
     return who[:out].copy(), candidates[:out].copy(), values[:out].copy(), eligible
 
 

@@ -231,9 +231,9 @@ def friend_recommendations(shown: pl.DataFrame, world: World, config: FriendsSet
         "score",
         "reason_code",
         "mutual_count",
-        named("sample", ids).alias("mutual_sample_ids"),
+        named(ordered, "sample", ids).alias("mutual_sample_ids"),
         "shared_group_count",
-        named("group", world.groups.ids).alias("shared_group_ids"),
+        named(ordered, "group", world.groups.ids).alias("shared_group_ids"),
         "sources",
         variants.gather(viewer).alias("variant"),
     )

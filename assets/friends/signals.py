@@ -129,7 +129,7 @@ def pool(scene: Scene, viewers: Index, on: tuple[str, ...], engine: Engine) -> t
     weight, share = world.friend_weight, pooling.MASS // np.maximum(friends.sizes, 1)
     parts = engine.over(viewers.size, lambda s: pooling.pooled(
         viewers[s], friends.ptr, friends.idx, weight, share, rows.ptr, rows.idx, barred.ptr, barred.idx,
-        world.who.is_showable, WALK_CONTINUE_PERCENT, SCORED_WALK_WIDTH, SCORED_WALK_EDGES, near_limit, walk_limit,
+        world.who.is_showable, WALK_CONTINUE_PERCENT, walk_width(friends.sizes), SCORED_WALK_EDGES, near_limit, walk_limit,
     ))  # fmt: skip
     v, c, told, eligible = (np.concatenate(columns) for columns in zip(*parts, strict=True))
     unit = WALK_MASS // pooling.MASS * WALK_CONTINUE_PERCENT**2 // 100
@@ -145,6 +145,11 @@ def pool(scene: Scene, viewers: Index, on: tuple[str, ...], engine: Engine) -> t
         )
         pairs = pairs.with_columns(pl.col("is_walked") | marked["is_late"].fill_null(value=False))
     return pairs, eligible
+
+
+def walk_width(degrees: Ints) -> int:
+    """How many nodes a step of a walk may expand: about as many as `SCORED_WALK_EDGES` allow in this graph."""
+    return int(np.clip(SCORED_WALK_EDGES * degrees.sum() // max((degrees**2).sum(), 1), 10, SCORED_WALK_WIDTH))
 
 
 def proposed(
@@ -210,11 +215,13 @@ def columns(scene: Scene, pairs: pl.DataFrame, engine: Engine) -> list[Ints]:
         fresh_aa, youngest = np.concatenate(engine.over(viewers.size, lambda s: spread.common(
             viewers[s], rows.ptr, rows.idx, friends.ptr, friends.idx, world.friend_weight, told.fresh, told.hours
         )), axis=1)  # fmt: skip
-    shared = np.concatenate(engine.over(viewers.size, lambda s: spread.context(
-        viewers[s], rows.ptr, rows.idx, friends.ptr, friends.idx, groups.of_person.ptr, groups.of_person.idx,
-        groups.own_weight, groups.members.ptr, groups.members.idx, groups.kind_number, len(CONTEXT_KINDS),
-        groups.weight, GROUP_SIZE_LIMIT,
-    )), axis=1)  # fmt: skip
+    shared = [np.zeros(v.size, np.int64)] * (len(CONTEXT_KINDS) + 4)
+    if groups.members.idx.size:
+        shared = list(np.concatenate(engine.over(viewers.size, lambda s: spread.context(
+            viewers[s], rows.ptr, rows.idx, friends.ptr, friends.idx, groups.of_person.ptr, groups.of_person.idx,
+            groups.own_weight, groups.members.ptr, groups.members.idx, groups.kind_number, len(CONTEXT_KINDS),
+            groups.weight, GROUP_SIZE_LIMIT,
+        )), axis=1))  # fmt: skip
     degree, held = friends.sizes, groups.of_person.sizes
     dv, dc = degree[v], degree[c]
     mass = pairs["mass"].to_numpy() // 1000
