@@ -61,21 +61,23 @@ def binned_by(columns: list[Ints], borders: tuple[Ints, ...]) -> Bytes:
     """(features, rows): how many borders lie strictly below each value."""
     out = np.empty((len(columns), columns[0].size), dtype=np.uint8)
     for f, column in enumerate(columns):
-        steps = np.full(BINS - 1, np.iinfo(np.int64).max)
-        steps[: borders[f].size] = borders[f]
-        find_bins(column, steps, out[f])
+        find_bins(column, borders[f], out[f])
     return out
 
 
 @kernel
 def find_bins(column: Ints, borders: Ints, out: Bytes) -> None:
-    """How many of the borders (one less than a power of two, ascending) lie strictly below each value."""
-    for i in range(column.size):
-        place, step = 0, (borders.size + 1) // 2
-        while step > 0:
-            place += step * (borders[place + step - 1] < column[i])
-            step //= 2
-        out[i] = place
+    """How many of the borders lie strictly below each value: few borders, so all are asked, in loops that vectorise."""
+    width = 1024
+    places = np.zeros(width, dtype=np.int64)
+    for start in range(0, column.size, width):
+        values = column[start : start + width]
+        places[:] = 0
+        for b in range(borders.size):
+            border = borders[b]
+            for i in range(values.size):
+                places[i] += border < values[i]
+        out[start : start + width] = places[: values.size]
 
 
 def fit(columns: list[Ints], is_positive: NDArray[np.bool_], shuffle: NDArray[np.uint64]) -> Forest:

@@ -25,7 +25,7 @@ def of_pairs(pairs: pl.DataFrame, world: World, interactions: pl.DataFrame, engi
     published), ``hidden_id`` (index of a single mutual friend that may not be named, else -1),
     ``kinds`` (bits), and ``sample_*``, ``group_*`` (3 each, -1).
     """
-    pairs = pairs.select(list(PAIR)).sort(list(PAIR))
+    pairs = pairs.select(list(PAIR))
     degrees = world.friends.sizes
     counted = pl.concat([pairs, _meet(pairs, world, engine), _share(pairs, world, engine)], how="horizontal")
     counted = counted.with_columns(

@@ -6,7 +6,7 @@ split. Scalars are int64 throughout, so that every helper is compiled once. Does
 frames, ids, configuration, the features of given pairs (`overlap`), the global pass (`filling`).
 
 The kept machine code is renewed when the file of a kernel changes, and only then: who changes a
-helper here must also touch `overlap` and `filling`, which have it compiled in.
+helper here must also touch `overlap`, `filling`, `pooling` and `spread`, which have it compiled in.
 """
 
 from __future__ import annotations

@@ -39,7 +39,8 @@ def scored(
                 found.append(_part(scene, pairs, forest, config.k, engine))
                 is_held = pl.Series(kept[pairs["viewer"].to_numpy()], dtype=pl.Boolean)
                 near.append(pairs.filter(pl.col("is_near") & is_held).select(list(PAIR)))
-    return pl.concat(found).sort(list(PAIR)), pl.concat(near), eligible
+    pairs = pl.concat(found)
+    return pairs if engine.buckets == 1 else pairs.sort(list(PAIR)), pl.concat(near), eligible
 
 
 def learned_score(forest: Forest, table: list[Ints], impressions: Ints) -> Ints:
@@ -55,7 +56,5 @@ def _part(scene: Scene, pairs: pl.DataFrame, forest: Forest, k: int, engine: Eng
     is_near = pairs["common_neighbours"].to_numpy() > 0
     within = pooling.within_reach(pairs["viewer"].to_numpy(), score, is_near, k)
     walked = pl.when("is_walked").then(pl.col("mass") // (WALK_MASS // MICRO))
-    known = pairs.with_columns(
-        pl.Series("score", score), pl.Series("is_near", is_near), walked.alias("pagerank_micro")
-    )
+    known = pairs.with_columns(pl.Series("score", score), pl.Series("is_near", is_near), walked.alias("pagerank_micro"))
     return known.filter(pl.Series(within)).select(list(SCHEMA))

@@ -130,12 +130,20 @@ def pooled(
                 size = keep_best(best, size, width, far[y], zero, np.int64(y))
                 bar = best[0, 0] if size == width else zero
         reached = pass_on(best, size, edges, percent, ptr, idx, far, seen, reached)
-        size = zero
+        size = held = zero
         bar = zero if walk_limit > 0 else -below
+        for t in range(near_size):
+            c = near[t, 2]
+            kind[c] = 1
+            members[held] = c
+            held += 1
+            if mass[c] + far[c] >= bar:
+                size = keep_best(best, size, walk_limit, mass[c] + far[c], zero, c)
+                bar = best[0, 0] if size == walk_limit else zero
         for t in range(count):
             y = np.uint64(touched[t])
             arrived = mass[y] + far[y]
-            if arrived >= bar and sums[y] > 0:
+            if arrived >= bar and sums[y] > 0 and kind[y] == 0:
                 size = keep_best(best, size, walk_limit, arrived, zero, np.int64(y))
                 bar = best[0, 0] if size == walk_limit else zero
         for t in range(reached):
@@ -143,12 +151,6 @@ def pooled(
             if far[y] >= bar and sums[y] == 0:
                 size = keep_best(best, size, walk_limit, far[y], zero, np.int64(y))
                 bar = best[0, 0] if size == walk_limit else zero
-        held = 0
-        for t in range(near_size):
-            c = near[t, 2]
-            kind[c] = 1
-            members[held] = c
-            held += 1
         for t in range(size):
             c = best[t, 2]
             if kind[c] == 0:

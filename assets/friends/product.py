@@ -91,7 +91,8 @@ def compute(inputs: Inputs[FriendsSettings], engine: Engine | None = None) -> Re
         drawn = draw_learned(scene, model.forest, config, kept, engine)
     chosen = selection.select(drawn.pairs, world, config, drawn.is_short)
 
-    rows = pl.concat([chosen.shown.select(list(PAIR)), drawn.near.select(list(PAIR))]).unique()
+    rows = pl.concat([chosen.shown.select(list(PAIR)), drawn.near.select(list(PAIR))])
+    rows = Rows.of(rows["viewer"].to_numpy(), rows["candidate"].to_numpy(), who.size, who.size).pairs()
     known = features.of_pairs(rows, world, dealt, engine)
     known = known.join(chosen.shown, on=list(PAIR), how="left", maintain_order="left")
     known = known.with_columns(pl.col("is_filled").fill_null(value=False))

@@ -26,12 +26,12 @@ Frames = Mapping[str, pl.LazyFrame]
 def with_reasons(
     rows: pl.DataFrame, world: World, between: pl.DataFrame, frames: Frames, as_of: datetime, engine: Engine
 ) -> pl.DataFrame:
-    """Add ``reason_code``; ``rows`` carry the features and ``is_same_country``."""
+    """Add ``reason_code``; ``rows`` (sorted) carry the features and ``is_same_country``."""
     strongest = pl.when(pl.col("mutual_count") > 0).then(pl.lit("mutual_friends"))
     for number, kind in enumerate(GROUP_KINDS):
         holds = (pl.col("kinds") & (1 << number)) > 0
         strongest = strongest.when(holds).then(pl.lit(f"shared_{kind}"))  # type: ignore[assignment]
-    rows = rows.with_columns(reason_code=strongest.otherwise(None)).sort(list(PAIR))
+    rows = rows.with_columns(reason_code=strongest.otherwise(None))
     rest = rows.filter(pl.col("reason_code").is_null())
     dealt = readable(
         rest.filter(pl.col("interaction_count") > 0), between, frames, world.who, world.friends, as_of
@@ -69,7 +69,7 @@ def named(rows: pl.DataFrame, stem: str, ids: Ints) -> pl.Series:
     places = np.column_stack([rows[f"{stem}_{i}"].to_numpy() for i in range(NAMED)])
     is_there = places >= 0
     ends = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(is_there.sum(axis=1))])
-    return pl.Series(pa.LargeListArray.from_arrays(ends, pa.array(ids[places[is_there]])))
+    return pl.Series(pa.LargeListArray.from_arrays(pa.array(ends), pa.array(ids[places[is_there]])))
 
 
 def recorded_sources(switched_on: tuple[str, ...]) -> pl.Expr:

@@ -129,7 +129,8 @@ def pool(scene: Scene, viewers: Index, on: tuple[str, ...], engine: Engine) -> t
     weight, share = world.friend_weight, pooling.MASS // np.maximum(friends.sizes, 1)
     parts = engine.over(viewers.size, lambda s: pooling.pooled(
         viewers[s], friends.ptr, friends.idx, weight, share, rows.ptr, rows.idx, barred.ptr, barred.idx,
-        world.who.is_showable, WALK_CONTINUE_PERCENT, walk_width(friends.sizes), SCORED_WALK_EDGES, near_limit, walk_limit,
+        world.who.is_showable, WALK_CONTINUE_PERCENT, walk_width(friends.sizes), SCORED_WALK_EDGES,
+        near_limit, walk_limit,
     ))  # fmt: skip
     v, c, told, eligible = (np.concatenate(columns) for columns in zip(*parts, strict=True))
     unit = WALK_MASS // pooling.MASS * WALK_CONTINUE_PERCENT**2 // 100
@@ -152,9 +153,7 @@ def walk_width(degrees: Ints) -> int:
     return int(np.clip(SCORED_WALK_EDGES * degrees.sum() // max((degrees**2).sum(), 1), 10, SCORED_WALK_WIDTH))
 
 
-def proposed(
-    scene: Scene, viewers: Index, on: tuple[str, ...], engine: Engine
-) -> tuple[pl.DataFrame, pl.DataFrame]:
+def proposed(scene: Scene, viewers: Index, on: tuple[str, ...], engine: Engine) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Whom the sources beside friends of friends and PageRank propose; and whom PageRank does over recent friendships.
 
     ``viewer, candidate``; a filter may still remove the former.
@@ -255,4 +254,3 @@ def relative(values: Ints, ptr: Ints) -> Ints:
     most = np.maximum.reduceat(values, ptr[:-1][sizes > 0])
     best = np.maximum(np.repeat(most, sizes[sizes > 0]), 1)
     return np.asarray(1000 * values // best, dtype=np.int64)
-
