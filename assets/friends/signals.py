@@ -15,7 +15,7 @@ from functools import cached_property
 import numpy as np
 import polars as pl
 
-from assets.friends import pooling, sources, spread
+from assets.friends import pooling, recency, sources, spread
 from assets.friends.config import (
     CONTEXT_KINDS,
     GROUP_SIZE_LIMIT,
@@ -31,7 +31,7 @@ from assets.friends.config import (
 )
 from assets.friends.engine import Engine
 from assets.friends.graph import PAIR, Index, Ints, People, Rows
-from assets.friends.recency import DAY, NO_PATH, PACES, Recency, recency_of
+from assets.friends.recency import DAY, PACES, Recency, recency_of
 from assets.friends.sources import World
 
 RELATIVE = (
@@ -209,7 +209,7 @@ def columns(scene: Scene, pairs: pl.DataFrame, engine: Engine) -> list[Ints]:
     viewers = np.unique(v)
     told = scene.recency
     cn, aa, ra = (pairs[name].to_numpy() for name in SIGNALS[:3])
-    fresh_aa, youngest = np.zeros(v.size, np.int64), np.full(v.size, NO_PATH, np.int64)
+    fresh_aa, youngest = np.zeros(v.size, np.int64), np.full(v.size, recency.NO_PATH, np.int64)
     if told.is_timed:
         fresh_aa, youngest = np.concatenate(engine.over(viewers.size, lambda s: spread.common(
             viewers[s], rows.ptr, rows.idx, friends.ptr, friends.idx, world.friend_weight, told.fresh, told.hours
