@@ -83,7 +83,8 @@ LEAST_POSITIVES: Final = 200
 """Fewer friendships to learn from, and the fixed weights stand (02, 2.3)."""
 TIMED_DAYS: Final = 10
 """Friendship times on so many distinct days make the hold-out one by time."""
-HELD_OUT_PERCENT: Final = 20
+WINDOWS: Final = ((80, 100), (60, 80), (40, 60))
+"""Where times say something, the friendships held out, in per cent of all by time: three fifths, each on its own past."""
 HASH_PARTS: Final = 10
 HASH_HOLD_OUTS: Final = 4
 TRAINING_VIEWERS: Final = 1_500

@@ -20,12 +20,12 @@ from assets.friends import boosting, evaluation, interactions, signals, sources
 from assets.friends.config import (
     HASH_HOLD_OUTS,
     HASH_PARTS,
-    HELD_OUT_PERCENT,
     LEARNED_SALT,
     LEAST_POSITIVES,
     TRAINING_ROWS,
     TRAINING_VIEWERS,
     VALIDATION_PARTS,
+    WINDOWS,
 )
 from assets.friends.engine import Engine
 from assets.friends.graph import PAIR, Flags, Ints, Rows, stable_hash
@@ -86,14 +86,15 @@ def train(scene: Scene, frames: Frames, config: FriendsSettings, engine: Engine)
 
 
 def hold_outs(scene: Scene, frames: Frames) -> Iterator[HoldOut]:
-    """One hold-out by time, or several by hash."""
+    """Several hold-outs, by time or by hash."""
     world = scene.world
     pairs = world.friends.pairs().with_columns(pl.Series("since", scene.since))
     once = pairs.filter(pl.col("viewer") < pl.col("candidate"))
     if once.height < 2:
         return
     if scene.is_timed:
-        yield _by_time(scene, frames, once)
+        for first, last in WINDOWS:
+            yield _by_time(scene, frames, once, first, last)
         return
     ids = world.who.ids
     mixed = ids[once["viewer"].to_numpy()] * np.int64(1_000_003) + ids[once["candidate"].to_numpy()]
@@ -103,9 +104,13 @@ def hold_outs(scene: Scene, frames: Frames) -> Iterator[HoldOut]:
         yield HoldOut(_without(scene, once, is_held), _both_ways(once.filter(pl.Series(is_held))))
 
 
-def _by_time(scene: Scene, frames: Frames, once: pl.DataFrame) -> HoldOut:
-    world, since = scene.world, once["since"].to_numpy()
-    cut = int(np.sort(since)[once.height - max(once.height * HELD_OUT_PERCENT // 100, 1)])
+def _by_time(scene: Scene, frames: Frames, once: pl.DataFrame, first: int, last: int) -> HoldOut:
+    """What began from the ``first`` to the ``last`` per cent of friendships by time, on the graph before it."""
+    world = scene.world
+    began = np.sort(once["since"].to_numpy())
+    cut, end = int(began[once.height * first // 100]), int(began[once.height * last // 100 - 1])
+    once = once.filter(pl.col("since") <= end)
+    since = once["since"].to_numpy()
     at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=cut)
     who = world.who
     there = scene.joined < cut
