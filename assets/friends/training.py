@@ -1,8 +1,9 @@
 """The ranker is trained in the run itself (02, 2.3): friendships are held out, and found again.
 
 By time where friendship times say something (the last three fifths, each on its own past: one time
-is no measure of another), else four stable hash hold-outs of a tenth each. One part in ten of the viewers judges the ranker against Adamic-Adar and is not learned
-from; where there is too little to learn from, or nothing is gained, there is no model.
+is no measure of another), else four stable hash hold-outs of a tenth each. One part in ten of the
+viewers judges the ranker against Adamic-Adar and is not learned from; where there is too little to
+learn from, or nothing is gained, there is no model.
 Does not belong here: signals, trees, the fixed weights.
 """
 
@@ -22,13 +23,14 @@ from assets.friends.config import (
     HASH_PARTS,
     LEARNED_SALT,
     LEAST_POSITIVES,
+    OTHER_VIEWERS,
     TRAINING_ROWS,
     TRAINING_VIEWERS,
     VALIDATION_PARTS,
     WINDOWS,
 )
 from assets.friends.engine import Engine
-from assets.friends.graph import PAIR, Flags, Ints, Rows, stable_hash
+from assets.friends.graph import PAIR, Flags, Index, Ints, Rows, stable_hash
 from assets.friends.signals import Scene
 from assets.friends.sources import World
 from store.settings import FriendsSettings
@@ -146,10 +148,7 @@ def _examples(
     """Signals, whether found again, whether it judges, a stable hash per row; the pool, and what was held out."""
     scene = held.scene
     who = scene.world.who
-    known = np.unique(held.held["viewer"].to_numpy())
-    known = known[who.is_viewer[known] & (scene.world.friends.sizes[known] > 0)].astype(np.int32)
-    order = np.lexsort((known, stable_hash(who.ids[known], f"{LEARNED_SALT} {number}")))
-    viewers = np.sort(known[order[:TRAINING_VIEWERS]])
+    viewers = _viewers(held, number)
     is_near_on = "friends_of_friends" in sources_on  # what is judged is what would be shown
     near = signals.near_of(scene.world, viewers, engine) if is_near_on else pl.DataFrame(schema=PAIR)
     pairs = signals.pool(scene, viewers, near, sources_on, engine)
@@ -162,6 +161,23 @@ def _examples(
     table = signals.columns(scene, pairs, engine) if pairs.height else [np.zeros(0, np.int64)] * len(signals.SIGNALS)
     truth = held.held.join(pl.DataFrame({"viewer": viewers}, schema={"viewer": pl.Int32}), on="viewer", how="semi")
     return table, is_positive, judge, row_hash, pairs, truth
+
+
+def _viewers(held: HoldOut, number: int) -> Index:
+    """Whose candidates are learned from: who has friendships to find, and a share of who has none.
+
+    Scores decide between viewers where the exposure cap binds, so they must know who stays alone.
+    """
+    who = held.scene.world.who
+    finds = np.zeros(who.size, dtype=np.bool_)
+    finds[held.held["viewer"].to_numpy()] = True
+    mixed = stable_hash(who.ids, f"{LEARNED_SALT} {number}")
+    may = who.is_viewer & (held.scene.world.friends.sizes > 0)
+    chosen = []
+    for are_these, limit in ((may & finds, TRAINING_VIEWERS), (may & ~finds, OTHER_VIEWERS)):
+        these = np.flatnonzero(are_these)
+        chosen.append(these[np.lexsort((these, mixed[these]))[:limit]])
+    return np.sort(np.concatenate(chosen)).astype(np.int32)
 
 
 def _validate(parts: list[Any], forest: boosting.Forest, degrees: Ints) -> dict[str, Any]:

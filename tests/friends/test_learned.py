@@ -144,8 +144,9 @@ def test_a_graph_with_more_two_paths_than_the_limit_is_left_to_the_fixed_weights
     assert f"{wedges} two-paths" in beyond.notes["ranker_reason"]
 
 
-def test_every_window_of_time_is_learned_from_its_own_past_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    rows, seen = circles(is_timed=True), []
+def held_out(rows: dict[str, list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch) -> list[training.HoldOut]:
+    """The hold-outs of a run over ``rows``."""
+    seen: list[training.HoldOut] = []
     real = training.hold_outs
 
     def spy(*given: Any) -> list[training.HoldOut]:
@@ -154,6 +155,12 @@ def test_every_window_of_time_is_learned_from_its_own_past_alone(monkeypatch: py
 
     monkeypatch.setattr(training, "hold_outs", spy)
     run(rows, CONFIG)
+    return seen
+
+
+def test_every_window_of_time_is_learned_from_its_own_past_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = circles(is_timed=True)
+    seen = held_out(rows, monkeypatch)
     microsecond = timedelta(microseconds=1)
     epoch = AS_OF - timedelta(seconds=AS_OF.timestamp())
     begun = sorted((f["created_at"] - epoch) // microsecond for f in rows["staged_friendships"])
@@ -170,6 +177,18 @@ def test_every_window_of_time_is_learned_from_its_own_past_alone(monkeypatch: py
         assert {born[pair] for pair in known} == set(begun[: size * first // 100])
         assert {born[pair] for pair in held} == set(begun[size * first // 100 : size * last // 100])
         assert one.scene.since.max() < one.scene.at and one.scene.since.size == 2 * len(known)
+
+
+def test_viewers_who_found_nobody_are_learned_from_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = held_out(circles(is_timed=True), monkeypatch)[-1]
+    degrees, finds = one.scene.world.friends.sizes, set(one.held["viewer"].to_list())
+    may = {v for v in one.scene.world.who.viewers.tolist() if degrees[v] > 0}
+    monkeypatch.setattr(training, "TRAINING_VIEWERS", 30)
+    monkeypatch.setattr(training, "OTHER_VIEWERS", 4)
+    chosen = training._viewers(one, 0).tolist()
+    assert chosen == sorted(set(chosen)) and set(chosen) <= may
+    assert (len(set(chosen) & finds), len(set(chosen) - finds)) == (30, min(4, len(may - finds)))
+    assert may - finds
 
 
 def test_trees_learn_what_no_single_border_tells_and_score_in_whole_numbers() -> None:
