@@ -164,13 +164,13 @@ def test_every_window_of_time_is_learned_from_its_own_past_alone(monkeypatch: py
     microsecond = timedelta(microseconds=1)
     epoch = AS_OF - timedelta(seconds=AS_OF.timestamp())
     begun = sorted((f["created_at"] - epoch) // microsecond for f in rows["staged_friendships"])
-    born = {(f["user_a_id"], f["user_b_id"]): (f["created_at"] - epoch) // microsecond
+    born = {frozenset((f["user_a_id"], f["user_b_id"])): (f["created_at"] - epoch) // microsecond
             for f in rows["staged_friendships"]}  # fmt: skip
     assert len(seen) == 3
     for one, (first, last) in zip(seen, ((80, 100), (60, 80), (40, 60)), strict=True):
         ids, size = one.scene.world.who.ids, len(begun)
         held, known = (
-            {tuple(sorted((int(ids[a]), int(ids[b])))) for a, b in pairs.select("viewer", "candidate").iter_rows()}
+            {frozenset((int(ids[a]), int(ids[b]))) for a, b in pairs.select("viewer", "candidate").iter_rows()}
             for pairs in (one.held, one.scene.world.friends.pairs())
         )
         assert one.scene.at == begun[size * first // 100]
