@@ -17,8 +17,8 @@ from assets.friends.config import MICRO
 from assets.friends.graph import Ints, stable_hash
 from assets.friends.kernels import kernel
 
-DEPTH, TREES, BINS = 4, 200, 64
-SHRINKAGE, PENALTY, UNIT = 0.07, 4.0, 1 << 16
+DEPTH, TREES, BINS = 4, 300, 64
+SHRINKAGE, PENALTY, UNIT = 0.05, 4.0, 1 << 16
 SEEN_PERCENT, SEEN_LEAST = 50, 8
 Bytes = NDArray[np.uint8]
 

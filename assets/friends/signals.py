@@ -31,7 +31,7 @@ from assets.friends.config import (
 )
 from assets.friends.engine import Engine
 from assets.friends.graph import PAIR, Index, Ints, People, Rows
-from assets.friends.recency import DAY, PACES, Recency, recency_of
+from assets.friends.recency import DAY, PACE_DAYS, PACES, Recency, recency_of
 from assets.friends.sources import World
 
 RELATIVE = (
@@ -47,6 +47,7 @@ SIGNALS = (
     "viewer_fresh_friends", "candidate_fresh_friends", "candidate_lately", "viewer_age_days", "candidate_age_days",
     "candidate_idle_days", "recent_pagerank", "youngest_path_hours", "viewer_friend_hours", "candidate_friend_hours",
     *(f"{side}_pace_{part}" for part in PACES for side in ("viewer", "candidate")),
+    *(f"{side}_days_{days}" for days in PACE_DAYS for side in ("viewer", "candidate")),
     *(f"relative_{name}" for name in RELATIVE),
 )  # fmt: skip
 
