@@ -253,7 +253,8 @@ def test_the_signals_of_a_pair_equal_brute_force(monkeypatch: pytest.MonkeyPatch
         near = sum(10**6 // size[g] for x in oracle.friends[c] - {v} for g in mine if x in oracle.members[g])
         expected = {
             "common_neighbours": len(mutuals), "adamic_adar_micro": oracle.adamic_adar(v, c),
-            "resource_allocation_micro": sum(10**10 // degrees[x] for x in mutuals) // 10**4, "fresh_adamic_adar": fresh,
+            "resource_allocation_micro": sum(10**10 // degrees[x] for x in mutuals) // 10**4,
+            "fresh_adamic_adar": fresh,
             "viewer_degree": degrees[v], "candidate_degree": degrees[c], "shared_school": oracle.context(v, c),
             "shared_rarity": sum(10**6 // size[g] for g in mine if g in theirs),
             "friends_in_groups": heard // max(degrees[v], 1), "groups_of_friends": near // max(degrees[c], 1),
