@@ -180,7 +180,7 @@ class FriendsSettings(Group):
         description="Ranker: `fixed_weights`, or `learned`: trained in the run where it is better.",
     )
     learned_max_wedges: int = Field(
-        200_000_000, ge=0, description="Graphs with more directed two-paths are left to the fixed weights: CPU goal."
+        4_000_000_000, ge=0, description="Graphs with more directed two-paths are left to the fixed weights: CPU."
     )
     quality_margin_percent: int = Field(
         10, ge=0, le=100, description="Loss of MAP or recall against the last accepted run that is still accepted."

@@ -83,11 +83,14 @@ LEAST_POSITIVES: Final = 200
 """Fewer friendships to learn from, and the fixed weights stand (02, 2.3)."""
 TIMED_DAYS: Final = 10
 """Friendship times on so many distinct days make the hold-out one by time."""
-HELD_OUT_PERCENT: Final = 20
+WINDOWS: Final = ((80, 100), (60, 80), (40, 60))
+"""Hold-outs by time, in per cent of the friendships in their order: three fifths, each on its own past."""
 HASH_PARTS: Final = 10
 HASH_HOLD_OUTS: Final = 4
 TRAINING_VIEWERS: Final = 1_500
 """Viewers of one hold-out whose candidates are learned from, at most: the cost of training is bounded."""
+OTHER_VIEWERS: Final = 300
+"""The same of viewers none of whose friendships was held out."""
 TRAINING_ROWS: Final = 260_000
 VALIDATION_PARTS: Final = 10
 """One part of the training viewers in so many judges the ranker and is not learned from."""
@@ -96,11 +99,11 @@ POOL_WALK: Final = 100
 POOL_CONTEXT: Final = 60
 """Candidates of one viewer that are scored: friends of friends by Adamic-Adar, by PageRank, by rarity of groups."""
 POOL_RECENT: Final = 50
-POOL_LIVELY: Final = 50
+POOL_LIVELY: Final = 90
 """Where friendship times say something also: by PageRank over recent friendships, and whoever is lively now."""
 SCORED_WALK_WIDTH: Final = 100
-LISTED: Final = 100
-"""Best-scored candidates of a viewer that go on to selection, besides the k best friends of friends."""
+SCORED_WALK_EDGES: Final = 3_000
+"""Nodes that a walk expands at its third and at its fourth step, the best first, as far as so many friendships go."""
 CHUNK: Final = 4_000
 """Viewers scored at once."""
 LEAST_LEARNED_SCORE: Final = 1_000

@@ -25,7 +25,7 @@ def of_pairs(pairs: pl.DataFrame, world: World, interactions: pl.DataFrame, engi
     published), ``hidden_id`` (index of a single mutual friend that may not be named, else -1),
     ``kinds`` (bits), and ``sample_*``, ``group_*`` (3 each, -1).
     """
-    pairs = pairs.select(list(PAIR)).sort(list(PAIR))
+    pairs = pairs.select(list(PAIR))
     degrees = world.friends.sizes
     counted = pl.concat([pairs, _meet(pairs, world, engine), _share(pairs, world, engine)], how="horizontal")
     counted = counted.with_columns(
@@ -45,6 +45,8 @@ def published(pairs: pl.DataFrame, world: World, engine: Engine) -> pl.Series:
     """The published number of mutual friends of pairs with ``common_neighbours``: one may have to stay untold (2.4)."""
     lone = pairs.filter(pl.col("common_neighbours") == 1).select(list(PAIR)).sort(list(PAIR))
     hidden = lone.filter(_meet(lone, world, engine)["hidden_id"] >= 0).with_columns(is_hidden=pl.lit(value=True))
+    if hidden.is_empty():
+        return pairs["common_neighbours"].rename("mutual_count")
     joined = pairs.join(hidden, on=list(PAIR), how="left", maintain_order="left")
     told = pl.when("is_hidden").then(0).otherwise("common_neighbours")
     return joined.select(told.alias("mutual_count"))["mutual_count"]

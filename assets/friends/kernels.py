@@ -6,7 +6,7 @@ split. Scalars are int64 throughout, so that every helper is compiled once. Does
 frames, ids, configuration, the features of given pairs (`overlap`), the global pass (`filling`).
 
 The kept machine code is renewed when the file of a kernel changes, and only then: who changes a
-helper here must also touch `overlap` and `filling`, which have it compiled in.
+helper here must also touch `overlap`, `filling`, `pooling` and `spread`, which have it compiled in.
 """
 
 from __future__ import annotations
@@ -134,12 +134,15 @@ def expand(
     first kind (m, 3); and the number of eligible candidates of each viewer.
 
     One whole number per candidate holds the weight (high) and the count of paths (low `COUNT_BITS`);
-    friends and whom a filter removes start far below zero, so no path leads to them.
+    friends and whom a filter removes start far below zero, so no path leads to them. Most of the
+    touched fall below ``bar``, the worst that is still kept: one look each, which also clears it.
+    Indexes of the innermost loops are unsigned, which spares them a test for negative ones.
     """
     n = has_private_list.size
     sums = np.zeros(n, dtype=np.int64)
     shown = np.zeros(n, dtype=np.int64)
     touched = np.empty(n + 1, dtype=np.int32)
+    kept, packed = np.empty(n, dtype=np.int32), np.empty(n, dtype=np.int64)
     best = np.empty((room + 1, 3), dtype=np.int64)
     deep = np.empty((room + 1, 3), dtype=np.int64)
     pairs = np.empty((room * viewers.size, 2), dtype=np.int32)
@@ -155,34 +158,48 @@ def expand(
         mark(sums, friend_ptr, friend_idx, v, below)
         mark(sums, barred_ptr, barred_idx, v, below)
         mark_counts(shown, shown_ptr, shown_idx, shown_count, v)
-        count = 0
+        count = np.uint64(0)
         for j in range(first_ptr[v], first_ptr[v + 1]):
             x = first_idx[j]
             w = (weight[x] << COUNT_BITS) + 1
             if w > 1:
-                for q in range(second_ptr[x], second_ptr[x + 1]):
-                    y = second_idx[q]
+                for q in range(np.uint64(second_ptr[x]), np.uint64(second_ptr[x + 1])):
+                    y = np.uint64(second_idx[q])
                     before = sums[y]
-                    touched[count] = y
-                    count += before == 0
+                    touched[count] = second_idx[q]
+                    count += np.uint64(before == 0)
                     sums[y] = before + w
         eligible[i] = count
         limit = depth[i]
-        size = deep_size = zero
+        size = deep_size = kept_count = zero
+        bar = zero if k > 0 or limit > 0 else -below
         for t in range(count):
-            c = np.int64(touched[t])
-            told = sums[c] >> COUNT_BITS
-            if limit > 0 and (deep_size < limit or told >= deep[0, 0]):
-                deep_size = keep_best(deep, deep_size, limit, told, zero, c)
-            if k > 0 and (size < k or told >= best[0, 0]):
-                score = told
-                for _ in range(shown[c]):
-                    score = score * 9 // 10
-                mutual = sums[c] & paths
-                if mutual == 1:
-                    x = single_mutual(v, c, friend_ptr, friend_idx)
-                    mutual = np.int64(may_be_named(x, v, c, has_private_list, block_ptr, block_idx))
-                size = keep_best(best, size, k, score, mutual, c)
+            y = np.uint64(touched[t])
+            total = sums[y]
+            sums[y] = 0
+            if total >= bar:
+                c, told = np.int64(y), total >> COUNT_BITS
+                kept[kept_count], packed[kept_count] = c, total
+                kept_count += 1
+                if limit > 0 and (deep_size < limit or told >= deep[0, 0]):
+                    deep_size = keep_best(deep, deep_size, limit, told, zero, c)
+                if k > 0 and (size < k or told >= best[0, 0]):
+                    score = told
+                    for _ in range(shown[c]):
+                        score = score * 9 // 10
+                    mutual = total & paths
+                    if mutual == 1:
+                        x = single_mutual(v, c, friend_ptr, friend_idx)
+                        mutual = np.int64(may_be_named(x, v, c, has_private_list, block_ptr, block_idx))
+                    size = keep_best(best, size, k, score, mutual, c)
+                if size == k and deep_size == limit:
+                    bar = -below
+                    if k > 0:
+                        bar = best[0, 0] << COUNT_BITS
+                    if limit > 0:
+                        bar = min(bar, deep[0, 0] << COUNT_BITS)
+        for t in range(kept_count):
+            sums[kept[t]] = packed[t]
         for b in range(size + deep_size):
             c = best[b, 2] if b < size else deep[b - size, 2]
             if sums[c] > 0:
@@ -192,8 +209,8 @@ def expand(
                 values[out, 2] = 1 if b < size else 0
                 sums[c] = 0
                 out += 1
-        for t in range(count):
-            sums[touched[t]] = 0
+        for t in range(kept_count):
+            sums[kept[t]] = 0
         sums[v] = 0
         mark(sums, friend_ptr, friend_idx, v, zero)
         mark(sums, barred_ptr, barred_idx, v, zero)

@@ -9,30 +9,38 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from assets.friends import features, scoring, signals
+from assets.friends import features, pooling, scoring, signals
 from assets.friends.boosting import Forest
-from assets.friends.config import CHUNK, LEAST_LEARNED_SCORE, LISTED, MICRO, WALK_MASS
+from assets.friends.config import CHUNK, LEAST_LEARNED_SCORE, MICRO, WALK_MASS
 from assets.friends.engine import Engine
-from assets.friends.graph import PAIR, Index, Ints
+from assets.friends.graph import PAIR, Flags, Ints
 from assets.friends.signals import Scene
+from store.settings import FriendsSettings
 
 SCHEMA = {**PAIR, "score": pl.Int64, "common_neighbours": pl.Int64, "is_near": pl.Boolean, "pagerank_micro": pl.Int64}
 
 
 def scored(
-    scene: Scene, viewers: Index, near: pl.DataFrame, forest: Forest, on: tuple[str, ...], engine: Engine
-) -> pl.DataFrame:
-    """The pairs of `SCHEMA`: per viewer the `LISTED` best, and ``near``'s best.
+    scene: Scene, forest: Forest, config: FriendsSettings, kept: Flags, engine: Engine
+) -> tuple[pl.DataFrame, pl.DataFrame, Ints]:
+    """Everything that selection can choose from, sorted: the pairs of `SCHEMA`.
 
-    ``near``: ``viewer, candidate, is_best`` of all viewers. ``pagerank_micro`` is null where
-    PageRank did not propose the pair.
+    ``pagerank_micro`` is null where PageRank did not propose the pair. Besides: the best friends of
+    friends of the ``kept`` (``viewer, candidate``), and how many eligible ones each person has.
     """
-    found = []
-    for start in range(0, viewers.size, CHUNK):
-        part = viewers[start : start + CHUNK]
-        mine = pl.DataFrame({"viewer": part}, schema={"viewer": pl.Int32})
-        found.append(_part(scene, part, near.join(mine, on="viewer", how="semi"), forest, on, engine))
-    return pl.concat([pl.DataFrame(schema=SCHEMA), *found])
+    who = scene.world.who
+    eligible = np.zeros(who.size, dtype=np.int64)
+    found, near = [pl.DataFrame(schema=SCHEMA)], [pl.DataFrame(schema=PAIR)]
+    for bucket in engine.cut(who.viewers, who.ids):
+        for start in range(0, bucket.size, CHUNK):
+            part = bucket[start : start + CHUNK]
+            pairs, eligible[part] = signals.pool(scene, part, config.sources, engine)
+            if pairs.height:
+                found.append(_part(scene, pairs, forest, config.k, engine))
+                is_held = pl.Series(kept[pairs["viewer"].to_numpy()], dtype=pl.Boolean)
+                near.append(pairs.filter(pl.col("is_near") & is_held).select(list(PAIR)))
+    pairs = pl.concat(found)
+    return pairs if engine.buckets == 1 else pairs.sort(list(PAIR)), pl.concat(near), eligible
 
 
 def learned_score(forest: Forest, table: list[Ints], impressions: Ints) -> Ints:
@@ -41,24 +49,12 @@ def learned_score(forest: Forest, table: list[Ints], impressions: Ints) -> Ints:
     return scoring.after_impressions(score, impressions)
 
 
-def _part(
-    scene: Scene, viewers: Index, near: pl.DataFrame, forest: Forest, on: tuple[str, ...], engine: Engine
-) -> pl.DataFrame:
-    pairs = signals.pool(scene, viewers, near, on, engine)
-    if pairs.is_empty():
-        return pl.DataFrame(schema=SCHEMA)
+def _part(scene: Scene, pairs: pl.DataFrame, forest: Forest, k: int, engine: Engine) -> pl.DataFrame:
     table = signals.columns(scene, pairs, engine)
     impressions = features.with_count(pairs, scene.world.filtered.impressions, "impression_count").to_numpy()
+    score = learned_score(forest, table, impressions)
+    is_near = pairs["common_neighbours"].to_numpy() > 0
+    within = pooling.within_reach(pairs["viewer"].to_numpy(), score, is_near, k)
     walked = pl.when("is_walked").then(pl.col("mass") // (WALK_MASS // MICRO))
-    known = pairs.with_columns(
-        pl.Series("score", learned_score(forest, table, impressions)),
-        pl.Series("common_neighbours", table[0]),
-        pl.Series("is_near", table[0] > 0),
-        walked.alias("pagerank_micro"),
-    )
-    best = near.filter("is_best").select(*PAIR, is_kept=pl.lit(value=True))
-    known = known.join(best, on=list(PAIR), how="left").sort(
-        "viewer", "score", "candidate", descending=[False, True, False]
-    )
-    place = pl.int_range(pl.len()).over("viewer")
-    return known.filter((place < LISTED) | pl.col("is_kept").fill_null(value=False)).select(list(SCHEMA))
+    known = pairs.with_columns(pl.Series("score", score), pl.Series("is_near", is_near), walked.alias("pagerank_micro"))
+    return known.filter(pl.Series(within)).select(list(SCHEMA))

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from assets.friends.graph import Flags, Index, Ints
-from assets.friends.kernels import kernel, mark, may_be_named
+from assets.friends.graph import Flags, Index, Ints, Whole
+from assets.friends.kernels import holds, kernel
 
 
 @kernel
@@ -17,45 +17,66 @@ def meet(
     viewer: Index, candidate: Index, ptr: Ints, idx: Index, log_weight: Ints,
     has_private_list: Flags, block_ptr: Ints, block_idx: Index,
 ) -> tuple[Ints, Ints]:  # fmt: skip
-    """Common friends of pairs (sorted by viewer, or one row of friends is marked for every pair).
+    """Common friends of pairs (a viewer's stand together), by one pass over the friends of the viewer's friends.
 
     Returns (p, 4): count, Adamic-Adar, resource allocation (both micro), and the single mutual
     friend that may not be named (-1 otherwise); and (p, 3): the nameable mutual friends by
     (degree asc, index asc), -1 where there are fewer.
     """
+    n = ptr.size - 1
     sums = np.zeros((viewer.size, 4), dtype=np.int64)
-    named = np.zeros((viewer.size, 3), dtype=np.int64)
-    friend_of = np.full(ptr.size - 1, -1, dtype=np.int32)
-    marked = np.int64(-1)
-    for p in range(viewer.size):
-        v, c = np.int64(viewer[p]), np.int64(candidate[p])
-        if v != marked:
-            mark(friend_of, ptr, idx, v, v)
-            marked = v
-        last = np.int64(-1)
-        named[p, 0] = named[p, 1] = named[p, 2] = sums[p, 3] = -1
-        for j in range(ptr[c], ptr[c + 1]):
-            if friend_of[idx[j]] == v:
-                x = np.int64(idx[j])
-                last = x
-                degree = ptr[x + 1] - ptr[x]
+    named = np.full((viewer.size, 3), -1, dtype=np.int64)
+    place, met = np.zeros(n, dtype=np.int32), np.empty(n + 1, dtype=np.int32)
+    start = 0
+    while start < viewer.size:
+        v = np.int64(viewer[start])
+        stop = start
+        while stop < viewer.size and viewer[stop] == v:
+            place[candidate[stop]] = stop - start + 1
+            stop += 1
+        friends, known = in_order(v, ptr, idx, log_weight, has_private_list, block_ptr, block_idx)
+        for r in range(friends.size):
+            x = friends[r]
+            count = np.uint64(0)
+            for j in range(np.uint64(ptr[x]), np.uint64(ptr[x + 1])):
+                met[count] = place[np.uint64(idx[j])]
+                count += np.uint64(met[count] > 0)
+            for m in range(count):
+                p = start + met[m] - 1
+                c = np.int64(candidate[p])
                 sums[p, 0] += 1
-                sums[p, 1] += log_weight[x]
-                sums[p, 2] += 1_000_000 // degree
-                if may_be_named(x, v, c, has_private_list, block_ptr, block_idx):
-                    slot = 3
-                    while slot > 0:
-                        other = named[p, slot - 1]
-                        if other >= 0 and ptr[other + 1] - ptr[other] <= degree:
-                            break
-                        if slot < 3:
-                            named[p, slot] = other
-                        slot -= 1
-                    if slot < 3:
-                        named[p, slot] = x
-        if sums[p, 0] == 1 and named[p, 0] < 0:
-            sums[p, 3] = last
+                sums[p, 1] += known[r, 0]
+                sums[p, 2] += known[r, 1]
+                sums[p, 3] = x
+                if known[r, 2] == 0 or named[p, 2] >= 0 or has_private_list[c]:
+                    continue
+                if known[r, 3] == 0 or not holds(block_ptr, block_idx, x, c):
+                    named[p, 0 if named[p, 0] < 0 else 1 if named[p, 1] < 0 else 2] = x
+        for p in range(start, stop):
+            place[candidate[p]] = 0
+            if sums[p, 0] != 1 or named[p, 0] >= 0:
+                sums[p, 3] = -1
+        start = stop
     return sums, named
+
+
+@kernel
+def in_order(
+    v: Whole, ptr: Ints, idx: Index, log_weight: Ints, has_private_list: Flags, block_ptr: Ints, block_idx: Index
+) -> tuple[Ints, Ints]:
+    """The viewer's friends by (degree asc, index asc), and of each what every pair of the viewer asks (d, 4).
+
+    Weight, ``10^6 / degree``, whether the viewer may be told the name, how many blocks the friend has.
+    """
+    row = idx[ptr[v] : ptr[v + 1]].astype(np.int64)
+    friends = row[np.argsort((ptr[row + 1] - ptr[row]) * ptr.size + row)]
+    known = np.zeros((friends.size, 4), dtype=np.int64)
+    for r in range(friends.size):
+        x = friends[r]
+        known[r, 0], known[r, 1] = log_weight[x], 1_000_000 // (ptr[x + 1] - ptr[x])
+        known[r, 2] = not has_private_list[x] and not holds(block_ptr, block_idx, x, v)
+        known[r, 3] = block_ptr[x + 1] - block_ptr[x]
+    return friends, known
 
 
 @kernel

@@ -24,7 +24,7 @@ from assets.friends import (
     sources,
 )
 from assets.friends.boosting import Forest
-from assets.friends.config import LEARNED, POOL_NEAR, RANKER, SAMPLE_ABOVE_USERS, SAMPLE_PERCENT, VARIANTS
+from assets.friends.config import LEARNED, RANKER, SAMPLE_ABOVE_USERS, SAMPLE_PERCENT, VARIANTS
 from assets.friends.engine import Engine
 from assets.friends.graph import PAIR, Flags, Rows, arms, edges, people, stable_hash
 from assets.friends.reasons import named, recorded_sources, with_reasons
@@ -91,7 +91,8 @@ def compute(inputs: Inputs[FriendsSettings], engine: Engine | None = None) -> Re
         drawn = draw_learned(scene, model.forest, config, kept, engine)
     chosen = selection.select(drawn.pairs, world, config, drawn.is_short)
 
-    rows = pl.concat([chosen.shown.select(list(PAIR)), drawn.near.select(list(PAIR))]).unique()
+    rows = pl.concat([chosen.shown.select(list(PAIR)), drawn.near.select(list(PAIR))])
+    rows = Rows.of(rows["viewer"].to_numpy(), rows["candidate"].to_numpy(), who.size, who.size).pairs()
     known = features.of_pairs(rows, world, dealt, engine)
     known = known.join(chosen.shown, on=list(PAIR), how="left", maintain_order="left")
     known = known.with_columns(pl.col("is_filled").fill_null(value=False))
@@ -195,17 +196,12 @@ def draw(world: World, dealt: pl.DataFrame, config: FriendsSettings, kept: Flags
 def draw_learned(scene: Scene, forest: Forest, config: FriendsSettings, kept: Flags, engine: Engine) -> Drawn:
     """Ask every source that is on for every viewer, and score what they propose with the trained ranker."""
     world = scene.world
-    viewers = world.who.viewers
-    near = pl.DataFrame(schema={**PAIR, "is_best": pl.Boolean})
+    pairs, near, eligible = learned.scored(scene, forest, config, kept, engine)
     is_short = world.who.is_viewer.copy()
     if "friends_of_friends" in config.sources:
-        depth = np.full(world.who.size, POOL_NEAR, dtype=np.int64)
-        near, eligible = sources.friends_of_friends(world, viewers, config.k, depth, engine)
         is_short &= eligible < config.k
-    pairs = learned.scored(scene, viewers, near, forest, config.sources, engine).sort(list(PAIR))
     pairs = pairs.with_columns(mutual_count=features.published(pairs, world, engine))
-    held = near.filter(pl.Series(kept[near["viewer"].to_numpy()], dtype=pl.Boolean))
-    return Drawn(pairs.select(DRAWN), held, is_short)
+    return Drawn(pairs.select(DRAWN), near, is_short)
 
 
 def others(world: World, dealt: pl.DataFrame, config: FriendsSettings, is_short: Flags, engine: Engine) -> pl.DataFrame:
@@ -238,9 +234,9 @@ def friend_recommendations(shown: pl.DataFrame, world: World, config: FriendsSet
         "score",
         "reason_code",
         "mutual_count",
-        named("sample", ids).alias("mutual_sample_ids"),
+        named(ordered, "sample", ids).alias("mutual_sample_ids"),
         "shared_group_count",
-        named("group", world.groups.ids).alias("shared_group_ids"),
+        named(ordered, "group", world.groups.ids).alias("shared_group_ids"),
         "sources",
         variants.gather(viewer).alias("variant"),
     )

@@ -11,6 +11,7 @@ from datetime import datetime
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 
 from assets.friends import overlap
 from assets.friends.config import GROUP_KINDS, NAMED
@@ -25,12 +26,12 @@ Frames = Mapping[str, pl.LazyFrame]
 def with_reasons(
     rows: pl.DataFrame, world: World, between: pl.DataFrame, frames: Frames, as_of: datetime, engine: Engine
 ) -> pl.DataFrame:
-    """Add ``reason_code``; ``rows`` carry the features and ``is_same_country``."""
+    """Add ``reason_code``; ``rows`` (sorted) carry the features and ``is_same_country``."""
     strongest = pl.when(pl.col("mutual_count") > 0).then(pl.lit("mutual_friends"))
     for number, kind in enumerate(GROUP_KINDS):
         holds = (pl.col("kinds") & (1 << number)) > 0
         strongest = strongest.when(holds).then(pl.lit(f"shared_{kind}"))  # type: ignore[assignment]
-    rows = rows.with_columns(reason_code=strongest.otherwise(None)).sort(list(PAIR))
+    rows = rows.with_columns(reason_code=strongest.otherwise(None))
     rest = rows.filter(pl.col("reason_code").is_null())
     dealt = readable(
         rest.filter(pl.col("interaction_count") > 0), between, frames, world.who, world.friends, as_of
@@ -63,14 +64,12 @@ def extended_network(pairs: pl.DataFrame, world: World, engine: Engine) -> pl.Se
     return pl.Series("is_near_by", np.concatenate(parts))
 
 
-def named(stem: str, ids: Ints) -> pl.Expr:
+def named(rows: pl.DataFrame, stem: str, ids: Ints) -> pl.Series:
     """The list of ids behind ``stem_0 ... stem_2``, in that order, without the missing (-1)."""
-    known = pl.Series(ids if ids.size else np.zeros(1, dtype=np.int64))
-    one = [
-        pl.when(pl.col(f"{stem}_{i}") >= 0).then(pl.lit(known).gather(pl.col(f"{stem}_{i}").clip(0)))
-        for i in range(NAMED)
-    ]
-    return pl.concat_list(one).list.drop_nulls()
+    places = np.column_stack([rows[f"{stem}_{i}"].to_numpy() for i in range(NAMED)])
+    is_there = places >= 0
+    ends = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(is_there.sum(axis=1))])
+    return pl.Series(pa.LargeListArray.from_arrays(pa.array(ends), pa.array(ids[places[is_there]])))
 
 
 def recorded_sources(switched_on: tuple[str, ...]) -> pl.Expr:
@@ -87,7 +86,8 @@ def recorded_sources(switched_on: tuple[str, ...]) -> pl.Expr:
         "pagerank": pl.col("pagerank_micro").is_not_null(),
     }
     true = {name: holds for name, holds in true.items() if name in switched_on}
-    here = [pl.when(holds).then(pl.lit(name)) for name, holds in true.items()]
-    only = ~pl.any_horizontal(pl.lit(value=False), *true.values())
-    popular = pl.when(pl.col("is_filled") | only).then(pl.lit("popular"))
-    return pl.concat_list([*here, popular]).list.drop_nulls().alias("sources")
+    told = [*true.values(), pl.col("is_filled") | ~pl.any_horizontal(pl.lit(value=False), *true.values())]
+    code = pl.sum_horizontal(holds.fill_null(value=False).cast(pl.Int64) * (1 << i) for i, holds in enumerate(told))
+    names = [*true, "popular"]
+    lists = [[name for i, name in enumerate(names) if number & (1 << i)] for number in range(1 << len(names))]
+    return pl.lit(pl.Series(lists, dtype=pl.List(pl.String))).gather(code).alias("sources")

@@ -19,6 +19,8 @@ NO_PATH = 1_000_000
 SHORT_DAYS, LONG_DAYS = 20, 90
 PACES = (64, 16)
 """Half-lives that follow the graph's own pace: the time in which its last 64th, 16th of friendships began."""
+PACE_DAYS = (1, 3, 8)
+"""Half-lives in days, whatever the graph's pace: it changes, and a hold-out lies in another time than what follows."""
 RECENT_PART = 4
 """Recent are the last fourth of the friendships: PageRank over them alone sees who is lively together."""
 
@@ -37,7 +39,7 @@ class Recency:
     months: Ints
     """Per person: the same, halved every `LONG_DAYS`."""
     paces: tuple[Ints, ...]
-    """Per person: the same with the half-lives of `PACES`."""
+    """Per person: the same with the half-lives of `PACES`, then of `PACE_DAYS`."""
     last: Ints
     """Per person: hours since the last friendship."""
     recent: Rows | None
@@ -57,13 +59,13 @@ def recency_of(friends: Rows, since: Ints, at: int) -> Recency:
     if not is_timed(since):
         nobody, never = np.zeros(n, dtype=np.int64), np.full(n, NO_PATH, dtype=np.int64)
         ageless = np.full(friends.idx.size, NO_PATH, dtype=np.int64)
-        return Recency(False, nothing, ageless, nobody, nobody, (nobody,) * len(PACES), never, None,
+        return Recency(False, nothing, ageless, nobody, nobody, (nobody,) * len((*PACES, *PACE_DAYS)), never, None,
                        np.zeros(0, dtype=np.int32))  # fmt: skip
     person = np.repeat(np.arange(n), friends.sizes)
     age = np.maximum(at - since, 0)
     began = np.sort(since)
     halves = [max(float(at - began[-max(began.size // part, 1)]), float(HOUR)) / DAY for part in PACES]
-    fresh, slow, *own = (_per_mille(age, days) for days in (SHORT_DAYS, LONG_DAYS, *halves))
+    fresh, slow, *own = (_per_mille(age, days) for days in (SHORT_DAYS, LONG_DAYS, *halves, *PACE_DAYS))
     lately, months, *paces = (
         np.bincount(person, weights=weight, minlength=n).astype(np.int64) for weight in (fresh, slow, *own)
     )

@@ -15,7 +15,7 @@ from functools import cached_property
 import numpy as np
 import polars as pl
 
-from assets.friends import sources, spread
+from assets.friends import pooling, recency, sources, spread
 from assets.friends.config import (
     CONTEXT_KINDS,
     GROUP_SIZE_LIMIT,
@@ -24,13 +24,14 @@ from assets.friends.config import (
     POOL_NEAR,
     POOL_RECENT,
     POOL_WALK,
+    SCORED_WALK_EDGES,
     SCORED_WALK_WIDTH,
     WALK_CONTINUE_PERCENT,
     WALK_MASS,
 )
 from assets.friends.engine import Engine
 from assets.friends.graph import PAIR, Index, Ints, People, Rows
-from assets.friends.recency import DAY, PACES, Recency, recency_of
+from assets.friends.recency import DAY, PACE_DAYS, PACES, Recency, recency_of
 from assets.friends.sources import World
 
 RELATIVE = (
@@ -46,6 +47,7 @@ SIGNALS = (
     "viewer_fresh_friends", "candidate_fresh_friends", "candidate_lately", "viewer_age_days", "candidate_age_days",
     "candidate_idle_days", "recent_pagerank", "youngest_path_hours", "viewer_friend_hours", "candidate_friend_hours",
     *(f"{side}_pace_{part}" for part in PACES for side in ("viewer", "candidate")),
+    *(f"{side}_days_{days}" for days in PACE_DAYS for side in ("viewer", "candidate")),
     *(f"relative_{name}" for name in RELATIVE),
 )  # fmt: skip
 
@@ -112,44 +114,68 @@ def acted(frames: Mapping[str, pl.LazyFrame], who: People, at: datetime) -> Ints
     return found
 
 
-def pool(scene: Scene, viewers: Index, near: pl.DataFrame, on: tuple[str, ...], engine: Engine) -> pl.DataFrame:
-    """The candidates of ``viewers`` from every source that is on, none of which a filter removes.
+def pool(scene: Scene, viewers: Index, on: tuple[str, ...], engine: Engine) -> tuple[pl.DataFrame, Ints]:
+    """The candidates of ``viewers`` (ascending) from every source that is on, none of which a filter removes.
 
-    ``near``: their friends of friends (``viewer, candidate``). Returns ``viewer, candidate, mass,
-    is_walked`` (who PageRank proposes), by viewer and candidate.
+    Returns ``viewer, candidate, common_neighbours, adamic_adar_micro, resource_allocation_micro,
+    mass, is_near`` (of the best by Adamic-Adar)``, is_walked`` (who PageRank proposes), by viewer and
+    candidate; and how many eligible friends of friends each viewer has.
     """
     world = scene.world
-    found = [near.select(list(PAIR))]
-    if "co_membership" in on:
+    friends, barred, size = world.friends, world.filtered.barred, world.who.size
+    given, lately = proposed(scene, viewers, on, engine)
+    rows = Rows.of(given["viewer"].to_numpy(), given["candidate"].to_numpy(), size, size)
+    near_limit = POOL_NEAR if "friends_of_friends" in on else 0
+    walk_limit = POOL_WALK if "pagerank" in on else 0
+    weight, share = world.friend_weight, pooling.MASS // np.maximum(friends.sizes, 1)
+    parts = engine.over(viewers.size, lambda s: pooling.pooled(
+        viewers[s], friends.ptr, friends.idx, weight, share, rows.ptr, rows.idx, barred.ptr, barred.idx,
+        world.who.is_showable, WALK_CONTINUE_PERCENT, walk_width(friends.sizes), SCORED_WALK_EDGES,
+        near_limit, walk_limit,
+    ))  # fmt: skip
+    v, c, told, eligible = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+    unit = WALK_MASS // pooling.MASS * WALK_CONTINUE_PERCENT**2 // 100
+    pairs = pl.DataFrame({
+        "viewer": v, "candidate": c, "common_neighbours": told[:, 0].copy(), "adamic_adar_micro": told[:, 1].copy(),
+        "resource_allocation_micro": told[:, 2] // (pooling.MASS // MICRO),
+        "mass": told[:, 3] * unit // (100 * np.maximum(friends.sizes[v], 1)),
+        "is_near": told[:, 4] & pooling.NEAR > 0, "is_walked": told[:, 4] & pooling.WALKED > 0,
+    })  # fmt: skip
+    if lately.height:
+        marked = pairs.select(list(PAIR)).join(
+            lately.with_columns(is_late=pl.lit(value=True)), on=list(PAIR), how="left", maintain_order="left"
+        )
+        pairs = pairs.with_columns(pl.col("is_walked") | marked["is_late"].fill_null(value=False))
+    return pairs, eligible
+
+
+def walk_width(degrees: Ints) -> int:
+    """How many nodes a step of a walk may expand: about as many as `SCORED_WALK_EDGES` allow in this graph."""
+    return int(np.clip(SCORED_WALK_EDGES * degrees.sum() // max((degrees**2).sum(), 1), 10, SCORED_WALK_WIDTH))
+
+
+def proposed(scene: Scene, viewers: Index, on: tuple[str, ...], engine: Engine) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Whom the sources beside friends of friends and PageRank propose; and whom PageRank does over recent friendships.
+
+    ``viewer, candidate``; a filter may still remove the former.
+    """
+    world = scene.world
+    found = []
+    if "co_membership" in on and world.groups.members.idx.size:
         found.append(sources.co_membership(world, viewers, engine, POOL_CONTEXT))
-    if "interaction" in on:
+    if "interaction" in on and scene.dealt.height:
         mine = np.zeros(world.who.size, dtype=np.bool_)
         mine[viewers] = True
-        dealt = sources.allowed(sources.interaction(scene.dealt, mine), world)
-        found.append(dealt)
+        found.append(sources.interaction(scene.dealt, mine))
     recent = scene.recency.recent
     nobody = Rows.of(np.zeros(0, np.int32), np.zeros(0, np.int32), world.who.size, world.who.size)
     lately = pl.DataFrame(schema=PAIR)
     if recent is not None and "pagerank" in on:
         lately = walk(scene, viewers, nobody, POOL_RECENT, engine, recent)[1].select(list(PAIR))
     if recent is not None and "popular" in on:
-        found.append(lively(scene, viewers))
-    given = pl.concat([*found, lately]).unique().sort(list(PAIR))
-    rows = Rows.of(given["viewer"].to_numpy(), given["candidate"].to_numpy(), world.who.size, world.who.size)
-    limit = POOL_WALK if "pagerank" in on else 0
-    mass, walked = walk(scene, viewers, rows, limit, engine)
-    given = given.with_columns(pl.Series("mass", mass), is_walked=pl.lit(value=False))
-    parts = [given, walked.with_columns(is_walked=pl.lit(value=True))]
-    if lately.height:
-        parts.append(lately.with_columns(mass=pl.lit(0, dtype=pl.Int64), is_walked=pl.lit(value=True)))
-    return pl.concat(parts).group_by(list(PAIR)).agg(pl.col("mass").max(), pl.col("is_walked").any()).sort(list(PAIR))
-
-
-def lively(scene: Scene, viewers: Index) -> pl.DataFrame:
-    """The people whose friendships are the freshest, for every viewer: ``viewer, candidate``."""
-    crowd = pl.DataFrame({"candidate": scene.recency.lively}, schema={"candidate": pl.Int32})
-    mine = pl.DataFrame({"viewer": viewers}, schema={"viewer": pl.Int32})
-    return sources.allowed(mine.join(crowd, how="cross"), scene.world)
+        crowd = pl.DataFrame({"candidate": scene.recency.lively}, schema={"candidate": pl.Int32})
+        found.append(pl.DataFrame({"viewer": viewers}, schema={"viewer": pl.Int32}).join(crowd, how="cross"))
+    return pl.concat([pl.DataFrame(schema=PAIR), *found, lately]), lately
 
 
 def walk(
@@ -176,21 +202,26 @@ def walk(
 
 
 def columns(scene: Scene, pairs: pl.DataFrame, engine: Engine) -> list[Ints]:
-    """One int64 array per signal of `SIGNALS`, for ``pairs`` (``viewer, candidate, mass``, sorted)."""
+    """One int64 array per signal of `SIGNALS`, for the ``pairs`` of a `pool`."""
     world = scene.world
     who, friends, groups = world.who, world.friends, world.groups
     v, c = pairs["viewer"].to_numpy(), pairs["candidate"].to_numpy()
     rows = Rows.of(v, c, who.size, who.size)
     viewers = np.unique(v)
     told = scene.recency
-    cn, aa, ra, fresh_aa, youngest = np.concatenate(engine.over(viewers.size, lambda s: spread.common(
-        viewers[s], rows.ptr, rows.idx, friends.ptr, friends.idx, world.friend_weight, told.fresh, told.hours
-    )), axis=1)  # fmt: skip
-    shared = np.concatenate(engine.over(viewers.size, lambda s: spread.context(
-        viewers[s], rows.ptr, rows.idx, friends.ptr, friends.idx, groups.of_person.ptr, groups.of_person.idx,
-        groups.own_weight, groups.members.ptr, groups.members.idx, groups.kind_number, len(CONTEXT_KINDS),
-        groups.weight, GROUP_SIZE_LIMIT,
-    )), axis=1)  # fmt: skip
+    cn, aa, ra = (pairs[name].to_numpy() for name in SIGNALS[:3])
+    fresh_aa, youngest = np.zeros(v.size, np.int64), np.full(v.size, recency.NO_PATH, np.int64)
+    if told.is_timed:
+        fresh_aa, youngest = np.concatenate(engine.over(viewers.size, lambda s: spread.common(
+            viewers[s], rows.ptr, rows.idx, friends.ptr, friends.idx, world.friend_weight, told.fresh, told.hours
+        )), axis=1)  # fmt: skip
+    shared = [np.zeros(v.size, np.int64)] * (len(CONTEXT_KINDS) + 4)
+    if groups.members.idx.size:
+        shared = list(np.concatenate(engine.over(viewers.size, lambda s: spread.context(
+            viewers[s], rows.ptr, rows.idx, friends.ptr, friends.idx, groups.of_person.ptr, groups.of_person.idx,
+            groups.own_weight, groups.members.ptr, groups.members.idx, groups.kind_number, len(CONTEXT_KINDS),
+            groups.weight, GROUP_SIZE_LIMIT,
+        )), axis=1))  # fmt: skip
     degree, held = friends.sizes, groups.of_person.sizes
     dv, dc = degree[v], degree[c]
     mass = pairs["mass"].to_numpy() // 1000
@@ -224,10 +255,3 @@ def relative(values: Ints, ptr: Ints) -> Ints:
     most = np.maximum.reduceat(values, ptr[:-1][sizes > 0])
     best = np.maximum(np.repeat(most, sizes[sizes > 0]), 1)
     return np.asarray(1000 * values // best, dtype=np.int64)
-
-
-def near_of(world: World, viewers: Index, engine: Engine) -> pl.DataFrame:
-    """The friends of friends that are scored: the best by Adamic-Adar."""
-    depth = np.full(world.who.size, POOL_NEAR, dtype=np.int64)
-    near, _ = sources.friends_of_friends(world, viewers, 0, depth, engine)
-    return near

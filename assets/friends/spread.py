@@ -78,9 +78,9 @@ def masses(
 def common(
     viewers: Index, pair_ptr: Ints, pair_idx: Index, ptr: Ints, idx: Index, log_weight: Ints, fresh: Ints, hours: Ints,
 ) -> Ints:  # fmt: skip
-    """Common friends of pairs (5, p): count, Adamic-Adar, resource allocation, fresh Adamic-Adar, youngest path.
+    """What times say of the common friends of pairs (2, p): fresh Adamic-Adar, youngest path.
 
-    The fourth weighs a common friend by how fresh the two friendships are (``fresh``: per entry of
+    The first weighs a common friend by how fresh the two friendships are (``fresh``: per entry of
     ``idx``, per mille); the last is the least age of a path, that of its older friendship
     (``hours``: per entry; `NO_PATH` where there is none).
     """
@@ -89,8 +89,8 @@ def common(
     size = 0
     for i in range(viewers.size):
         size += pair_ptr[viewers[i] + 1] - pair_ptr[viewers[i]]
-    sums = np.zeros((5, size), dtype=np.int64)
-    sums[4] = NO_PATH
+    sums = np.zeros((2, size), dtype=np.int64)
+    sums[1] = NO_PATH
     out = 0
     for i in range(viewers.size):
         v = np.int64(viewers[i])
@@ -103,11 +103,8 @@ def common(
             for j in range(ptr[c], ptr[c + 1]):
                 x = np.int64(idx[j])
                 if mark[x] == v:
-                    sums[0, out] += 1
-                    sums[1, out] += log_weight[x]
-                    sums[2, out] += 1_000_000 // (ptr[x + 1] - ptr[x])
-                    sums[3, out] += log_weight[x] * (age[x] + fresh[j]) // 1000
-                    sums[4, out] = min(sums[4, out], max(since[x], hours[j]))
+                    sums[0, out] += log_weight[x] * (age[x] + fresh[j]) // 1000
+                    sums[1, out] = min(sums[1, out], max(since[x], hours[j]))
             out += 1
     return sums
 

@@ -1,8 +1,9 @@
 """The ranker is trained in the run itself (02, 2.3): friendships are held out, and found again.
 
-By time where friendship times say something (the last fifth), else four stable hash hold-outs of a
-tenth each. One part in five of the viewers judges the ranker against Adamic-Adar and is not learned
-from; where there is too little to learn from, or nothing is gained, there is no model.
+By time where friendship times say something (the last three fifths, each on its own past: one time
+is no measure of another), else four stable hash hold-outs of a tenth each. One part in ten of the
+viewers judges the ranker against Adamic-Adar and is not learned from; where there is too little to
+learn from, or nothing is gained, there is no model.
 Does not belong here: signals, trees, the fixed weights.
 """
 
@@ -20,15 +21,16 @@ from assets.friends import boosting, evaluation, interactions, signals, sources
 from assets.friends.config import (
     HASH_HOLD_OUTS,
     HASH_PARTS,
-    HELD_OUT_PERCENT,
     LEARNED_SALT,
     LEAST_POSITIVES,
+    OTHER_VIEWERS,
     TRAINING_ROWS,
     TRAINING_VIEWERS,
     VALIDATION_PARTS,
+    WINDOWS,
 )
 from assets.friends.engine import Engine
-from assets.friends.graph import PAIR, Flags, Ints, Rows, stable_hash
+from assets.friends.graph import PAIR, Flags, Index, Ints, Rows, stable_hash
 from assets.friends.signals import Scene
 from assets.friends.sources import World
 from store.settings import FriendsSettings
@@ -86,14 +88,15 @@ def train(scene: Scene, frames: Frames, config: FriendsSettings, engine: Engine)
 
 
 def hold_outs(scene: Scene, frames: Frames) -> Iterator[HoldOut]:
-    """One hold-out by time, or several by hash."""
+    """Several hold-outs, by time or by hash."""
     world = scene.world
     pairs = world.friends.pairs().with_columns(pl.Series("since", scene.since))
     once = pairs.filter(pl.col("viewer") < pl.col("candidate"))
     if once.height < 2:
         return
     if scene.is_timed:
-        yield _by_time(scene, frames, once)
+        for first, last in WINDOWS:
+            yield _by_time(scene, frames, once, first, last)
         return
     ids = world.who.ids
     mixed = ids[once["viewer"].to_numpy()] * np.int64(1_000_003) + ids[once["candidate"].to_numpy()]
@@ -103,9 +106,13 @@ def hold_outs(scene: Scene, frames: Frames) -> Iterator[HoldOut]:
         yield HoldOut(_without(scene, once, is_held), _both_ways(once.filter(pl.Series(is_held))))
 
 
-def _by_time(scene: Scene, frames: Frames, once: pl.DataFrame) -> HoldOut:
-    world, since = scene.world, once["since"].to_numpy()
-    cut = int(np.sort(since)[once.height - max(once.height * HELD_OUT_PERCENT // 100, 1)])
+def _by_time(scene: Scene, frames: Frames, once: pl.DataFrame, first: int, last: int) -> HoldOut:
+    """What began from the ``first`` to the ``last`` per cent of friendships by time, on the graph before it."""
+    world = scene.world
+    began = np.sort(once["since"].to_numpy())
+    cut, end = int(began[once.height * first // 100]), int(began[once.height * last // 100 - 1])
+    once = once.filter(pl.col("since") <= end)
+    since = once["since"].to_numpy()
     at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=cut)
     who = world.who
     there = scene.joined < cut
@@ -141,13 +148,8 @@ def _examples(
     """Signals, whether found again, whether it judges, a stable hash per row; the pool, and what was held out."""
     scene = held.scene
     who = scene.world.who
-    known = np.unique(held.held["viewer"].to_numpy())
-    known = known[who.is_viewer[known] & (scene.world.friends.sizes[known] > 0)].astype(np.int32)
-    order = np.lexsort((known, stable_hash(who.ids[known], f"{LEARNED_SALT} {number}")))
-    viewers = np.sort(known[order[:TRAINING_VIEWERS]])
-    is_near_on = "friends_of_friends" in sources_on  # what is judged is what would be shown
-    near = signals.near_of(scene.world, viewers, engine) if is_near_on else pl.DataFrame(schema=PAIR)
-    pairs = signals.pool(scene, viewers, near, sources_on, engine)
+    viewers = _viewers(held, number)
+    pairs, _ = signals.pool(scene, viewers, sources_on, engine)
     marked = pairs.join(held.held.with_columns(is_positive=pl.lit(value=True)), on=list(PAIR), how="left",
                         maintain_order="left")  # fmt: skip
     is_positive = marked["is_positive"].fill_null(value=False).to_numpy()
@@ -157,6 +159,23 @@ def _examples(
     table = signals.columns(scene, pairs, engine) if pairs.height else [np.zeros(0, np.int64)] * len(signals.SIGNALS)
     truth = held.held.join(pl.DataFrame({"viewer": viewers}, schema={"viewer": pl.Int32}), on="viewer", how="semi")
     return table, is_positive, judge, row_hash, pairs, truth
+
+
+def _viewers(held: HoldOut, number: int) -> Index:
+    """Whose candidates are learned from: who has friendships to find, and a share of who has none.
+
+    Scores decide between viewers where the exposure cap binds, so they must know who stays alone.
+    """
+    who = held.scene.world.who
+    finds = np.zeros(who.size, dtype=np.bool_)
+    finds[held.held["viewer"].to_numpy()] = True
+    mixed = stable_hash(who.ids, f"{LEARNED_SALT} {number}")
+    may = who.is_viewer & (held.scene.world.friends.sizes > 0)
+    chosen = []
+    for are_these, limit in ((may & finds, TRAINING_VIEWERS), (may & ~finds, OTHER_VIEWERS)):
+        these = np.flatnonzero(are_these)
+        chosen.append(these[np.lexsort((these, mixed[these]))[:limit]])
+    return np.sort(np.concatenate(chosen)).astype(np.int32)
 
 
 def _validate(parts: list[Any], forest: boosting.Forest, degrees: Ints) -> dict[str, Any]:

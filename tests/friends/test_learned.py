@@ -16,7 +16,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from assets.frame import Result
-from assets.friends import boosting, signals
+from assets.friends import boosting, signals, training
 from assets.friends.engine import Engine
 from quality.contract import judge
 from quality.registry import REGISTRY
@@ -144,6 +144,53 @@ def test_a_graph_with_more_two_paths_than_the_limit_is_left_to_the_fixed_weights
     assert f"{wedges} two-paths" in beyond.notes["ranker_reason"]
 
 
+def held_out(rows: dict[str, list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch) -> list[training.HoldOut]:
+    """The hold-outs of a run over ``rows``."""
+    seen: list[training.HoldOut] = []
+    real = training.hold_outs
+
+    def spy(*given: Any) -> list[training.HoldOut]:
+        seen.extend(real(*given))
+        return seen
+
+    monkeypatch.setattr(training, "hold_outs", spy)
+    run(rows, CONFIG)
+    return seen
+
+
+def test_every_window_of_time_is_learned_from_its_own_past_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = circles(is_timed=True)
+    seen = held_out(rows, monkeypatch)
+    microsecond = timedelta(microseconds=1)
+    epoch = AS_OF - timedelta(seconds=AS_OF.timestamp())
+    begun = sorted((f["created_at"] - epoch) // microsecond for f in rows["staged_friendships"])
+    born = {frozenset((f["user_a_id"], f["user_b_id"])): (f["created_at"] - epoch) // microsecond
+            for f in rows["staged_friendships"]}  # fmt: skip
+    assert len(seen) == 3
+    for one, (first, last) in zip(seen, ((80, 100), (60, 80), (40, 60)), strict=True):
+        ids, size = one.scene.world.who.ids, len(begun)
+        held, known = (
+            {frozenset((int(ids[a]), int(ids[b]))) for a, b in pairs.select("viewer", "candidate").iter_rows()}
+            for pairs in (one.held, one.scene.world.friends.pairs())
+        )
+        assert one.scene.at == begun[size * first // 100]
+        assert {born[pair] for pair in known} == set(begun[: size * first // 100])
+        assert {born[pair] for pair in held} == set(begun[size * first // 100 : size * last // 100])
+        assert one.scene.since.max() < one.scene.at and one.scene.since.size == 2 * len(known)
+
+
+def test_viewers_who_found_nobody_are_learned_from_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = held_out(circles(is_timed=True), monkeypatch)[-1]
+    degrees, finds = one.scene.world.friends.sizes, set(one.held["viewer"].to_list())
+    may = {v for v in one.scene.world.who.viewers.tolist() if degrees[v] > 0}
+    monkeypatch.setattr(training, "TRAINING_VIEWERS", 30)
+    monkeypatch.setattr(training, "OTHER_VIEWERS", 4)
+    chosen = training._viewers(one, 0).tolist()
+    assert chosen == sorted(set(chosen)) and set(chosen) <= may
+    assert (len(set(chosen) & finds), len(set(chosen) - finds)) == (30, min(4, len(may - finds)))
+    assert may - finds
+
+
 def test_trees_learn_what_no_single_border_tells_and_score_in_whole_numbers() -> None:
     rng = np.random.default_rng(3)
     a, b = rng.integers(0, 100, 4000), rng.integers(0, 100, 4000)
@@ -187,6 +234,10 @@ def test_the_signals_of_a_pair_equal_brute_force(monkeypatch: pytest.MonkeyPatch
     told = dict(zip(signals.SIGNALS, found, strict=True))
     born = {(f["user_a_id"], f["user_b_id"]): f["created_at"] for f in rows["staged_friendships"]}
     born |= {(b, a): at for (a, b), at in born.items()}
+
+    def liveliness(p: int, days: int) -> int:
+        return sum(int(1000 * 2 ** -((AS_OF - born[x, p]) / timedelta(days=days))) for x in oracle.friends[p])
+
     for i in range(0, pairs.height, 97):
         v, c = int(ids[pairs["viewer"][i]]), int(ids[pairs["candidate"][i]])
         mutuals, degrees = oracle.mutuals(v, c), {x: len(oracle.friends[x]) for x in oracle.people}
@@ -202,11 +253,14 @@ def test_the_signals_of_a_pair_equal_brute_force(monkeypatch: pytest.MonkeyPatch
         near = sum(10**6 // size[g] for x in oracle.friends[c] - {v} for g in mine if x in oracle.members[g])
         expected = {
             "common_neighbours": len(mutuals), "adamic_adar_micro": oracle.adamic_adar(v, c),
-            "resource_allocation_micro": sum(10**6 // degrees[x] for x in mutuals), "fresh_adamic_adar": fresh,
+            "resource_allocation_micro": sum(10**10 // degrees[x] for x in mutuals) // 10**4,
+            "fresh_adamic_adar": fresh,
             "viewer_degree": degrees[v], "candidate_degree": degrees[c], "shared_school": oracle.context(v, c),
             "shared_rarity": sum(10**6 // size[g] for g in mine if g in theirs),
             "friends_in_groups": heard // max(degrees[v], 1), "groups_of_friends": near // max(degrees[c], 1),
             "candidate_groups": len(theirs), "candidate_idle_days": 2, "viewer_age_days": 1000,
             "youngest_path_hours": youngest, "candidate_friend_hours": min(hours[x, c] for x in oracle.friends[c]),
+            **{f"{side}_days_{days}": liveliness(p, days) for side, p in (("viewer", v), ("candidate", c))
+               for days in (1, 3, 8)},
         }  # fmt: skip
         assert {name: int(told[name][i]) for name in expected} == expected
