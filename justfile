@@ -25,7 +25,7 @@ docs:
 
 lock:
     uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --group build pyproject.toml -o requirements.lock
-    uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --group dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+    uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --group dev --group otel -c requirements.lock pyproject.toml -o requirements-dev.lock
 
 demo:
     ./flowforge demo

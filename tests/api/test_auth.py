@@ -84,7 +84,7 @@ def test_a_token_signed_with_a_key_of_the_jwks_is_accepted(with_jwks, algorithm)
     "changes",
     [{"iss": "someone-else"}, {"iss": None}, {"aud": "other"}, {"aud": None}, {"aud": ["other"]}, {"aud": []},
      {"exp": 1}, {"exp": None}, {"exp": True}, {"exp": "soon"}, {"exp": 1e300}, {"nbf": None},
-     {"nbf": int(time.time()) + 3600}, {"sub": None}, {"sub": ""}, {"sub": 42}, {"role": "admin"},
+     {"nbf": 4_000_000_000}, {"sub": None}, {"sub": ""}, {"sub": 42}, {"role": "admin"},
      {"role": "anonymous"}, {"scope": ["feed:read"]}],
     ids=str,
 )  # fmt: skip
