@@ -26,6 +26,7 @@ from store.source import MIGRATIONS, PLATFORM_SCHEMA, embedded_server, sqlalchem
 
 VERSION_TABLE: Final = "alembic_version_ledger"
 STALE_DRAFT_SECONDS: Final = 3600.0
+NOTES: Final = "unsubscribe-*.json"
 log = logging.getLogger("flowforge.ledger")
 
 metadata = sa.MetaData(schema=PLATFORM_SCHEMA)
@@ -95,10 +96,21 @@ def book_unsubscribes(home: Path, engine_or_url: sa.Engine | str) -> int:
     return len(notes)
 
 
+def book_what_was_left(settings: Settings) -> int:
+    """Book the inbox into the ledger of ``settings``, migrated first; how many notes. An empty inbox asks no server."""
+    if not any((settings.home / INBOX).glob(NOTES)):
+        return 0
+    url = ledger_url(settings)
+    migrate_ledger(url)
+    booked = book_unsubscribes(settings.home, url)
+    log.info("unsubscriptions booked: %d", booked)
+    return booked
+
+
 def _notes(folder: Path) -> dict[Path, dict[str, object]]:
     """The rows of the notes that can be read, by their file."""
     found: dict[Path, dict[str, object]] = {}
-    for path in sorted(folder.glob("unsubscribe-*.json")):
+    for path in sorted(folder.glob(NOTES)):
         try:
             asked, at = read_note(path)
         except FileNotFoundError:

@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import Annotated, Final
 
 import sqlalchemy as sa
@@ -16,6 +17,7 @@ import typer
 
 from pipelines.cli.console import UNAVAILABLE, fail, out
 from store.embedded import EmbeddedPostgresError
+from store.ledger import book_what_was_left
 from store.pg_binaries import PostgresNotFound
 from store.settings import Settings, load_settings
 from store.source import embedded_server
@@ -33,7 +35,7 @@ def revocations(
     Every REVOCATIONS__POLL_SECONDS it looks for blocks, ended friendships, deleted or narrowed activities, left
     private groups, people no longer active or to be erased, and for a person's own hides, mutes, dismissals and
     requests, by the indexed times of the source, which it only reads. Running servers follow the file it
-    writes within a second.
+    writes within a second. What was unsubscribed through the API is booked into the ledger meanwhile.
 
     `flowforge serve` starts it by itself, unless REVOCATIONS__MODE is `off`. Run it on its own where servers share
     a home, or copy `HOME/revocations/current.arrow` to theirs. One runs per home. A source that is away is
@@ -48,8 +50,10 @@ def revocations(
             if once:
                 reading = tailer.read()
                 out.print(f"✓ {reading.entries} revocation(s) since {reading.since:%Y-%m-%d %H:%M:%S} UTC")
+                if booked := book_what_was_left(settings):
+                    out.print(f"✓ {booked} unsubscription(s) booked into the ledger")
             else:
-                tailer.run(stop)
+                tailer.run(stop, beside=(partial(book_what_was_left, settings),))
     except TailerRuns as error:
         if not stop.is_set():
             fail(str(error))

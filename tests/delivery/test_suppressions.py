@@ -13,7 +13,15 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
 from store import ledger
-from store.ledger import SUPPRESSIONS, VERSION_TABLE, book_unsubscribes, ledger_url, migrate_ledger, migrate_ledger_down
+from store.ledger import (
+    SUPPRESSIONS,
+    VERSION_TABLE,
+    book_unsubscribes,
+    book_what_was_left,
+    ledger_url,
+    migrate_ledger,
+    migrate_ledger_down,
+)
 from store.payloads import INBOX, Unsubscribe, leave_note
 from store.settings import LedgerSettings, Settings
 from store.source import transaction
@@ -133,3 +141,17 @@ def test_a_draft_of_a_killed_writer_is_swept_and_a_young_one_is_not(url, home):
     os.utime(old, (time.time() - 7200,) * 2)
     book_unsubscribes(home, url)
     assert list((home / INBOX).iterdir()) == [young]
+
+
+def test_the_tailer_books_what_was_left_into_a_ledger_it_migrates_itself(new_database, home):
+    url = new_database(migrated=False)
+    settings = Settings(home=home, ledger=LedgerSettings(url=url))
+    assert book_what_was_left(settings) == len(CLICKS)
+    assert rows(url) == BOOKED
+    assert not list((home / INBOX).glob("*.json"))
+
+
+def test_an_empty_inbox_asks_no_server(tmp_path):
+    assert (
+        book_what_was_left(Settings(home=tmp_path, ledger=LedgerSettings(url="postgresql://nobody@127.0.0.1:1/x"))) == 0
+    )
