@@ -9,10 +9,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import os
 import resource
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -28,6 +26,7 @@ import httpx
 
 from api.auth import demo_token
 from api.server import free_port
+from benchmarks.bench_serving import server as started
 from benchmarks.measure import machine_facts, table
 from store.settings import Settings
 from tests.support.api import frames
@@ -44,23 +43,9 @@ CALM_SECONDS, RECOVERY_SECONDS = 5, 10
 def server(home: Path, **settings: str) -> Iterator[tuple[int, int]]:
     """A server with one worker: its port, and the worker's pid. Ends with the block, or after five minutes."""
     port = free_port("127.0.0.1")
-    process = subprocess.Popen(
-        ["timeout", "-k", "5", "300", sys.executable, "-m", "api.server", "--port", str(port)],
-        cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "FLOWFORGE_HOME": str(home)} | settings,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        for _ in range(300):
-            with contextlib.suppress(httpx.TransportError):
-                httpx.get(f"http://127.0.0.1:{port}/livez", timeout=2)
-                break
-            time.sleep(0.1)
-        yield port, max(below(process.pid), key=memory)
-    finally:
-        process.terminate()
-        process.wait(20)
+    given = {"FLOWFORGE_HOME": str(home)} | settings
+    with started(["-m", "api.server", "--port", str(port)], port, given) as pid:
+        yield port, max(below(pid), key=memory)
 
 
 def below(pid: int) -> list[int]:
