@@ -176,8 +176,7 @@ class FriendsSettings(Group):
         description="Candidate sources switched on.",
     )
     ranker: Literal["learned", "fixed_weights"] = Field(
-        "fixed_weights",
-        description="Ranker: `fixed_weights`, or `learned`: trained in the run where it is better.",
+        "learned", description="Ranker: `learned` (trained in the run, used where it is better) or `fixed_weights`."
     )
     learned_max_wedges: int = Field(
         4_000_000_000, ge=0, description="Graphs with more directed two-paths are left to the fixed weights: CPU."

@@ -15,8 +15,7 @@ from tests.support.flowforge import flowforge
 
 pytestmark = pytest.mark.slow
 FIRST = datetime(2026, 6, 1, 8, 30, tzinfo=UTC)
-LEARNED = {"FLOWFORGE_FRIENDS__RANKER": "learned"}
-BROKEN = {**LEARNED, "FLOWFORGE_FRIENDS__SOURCES": '["co_membership"]'}
+BROKEN = {"FLOWFORGE_FRIENDS__SOURCES": '["co_membership"]'}
 """Without friends of friends and PageRank the ranker sees a fraction of whom people will befriend."""
 
 
@@ -33,7 +32,7 @@ def test_a_broken_ranker_is_not_accepted_and_the_last_recommendations_are_carrie
     generate_world(world, users=300, seed=5, as_of=FIRST)
     try:
         assert flowforge("source", "load", "--replace", str(world), home=home).returncode == 0
-        done = flowforge("run", home=home, **LEARNED)
+        done = flowforge("run", home=home)
         assert done.returncode == 0, done.stdout + done.stderr
         accepted = recommended(home)
         pair = accepted.sort("viewer_id", "rank").row(0, named=True)

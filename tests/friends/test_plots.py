@@ -37,7 +37,7 @@ def test_degrees_are_counted_in_powers_of_two_and_scores_in_equal_steps() -> Non
 
 
 def test_a_run_draws_its_scores_degrees_and_what_it_found_again_by_slice() -> None:
-    told = run(circles(), FriendsSettings(k=10, ranker="learned")).notes["plots"]
+    told = run(circles(), FriendsSettings(k=10)).notes["plots"]
     assert set(told) == {"score_distribution", "degree_distribution", "recall_by_slice"}
     assert all(drawn(picture) for picture in told.values())
     assert "| 0 | 1-4 | 5-19 | 20+ |" in told["recall_by_slice"]
