@@ -1,7 +1,7 @@
 """One-click unsubscription: ``/v2/unsubscribe/{token}`` (RFC 8058, spec 06.2), the API's only write.
 
 Lives here: the page with its button, and the answer to the click. Does not belong here: the token and the note left
-in HOME (store.payloads), what becomes of the note (store.suppressions).
+in HOME (store.payloads), what becomes of the note (store.ledger).
 """
 
 from __future__ import annotations
