@@ -1,7 +1,7 @@
 """One-click unsubscription (RFC 8058): the signed token of a mail's link, and the note that a click leaves in HOME.
 
 Lives here: both texts, so that who makes links, the API and who books the notes agree. Does not belong here: the
-page (api.unsubscribe), the table of suppressions (store.suppressions).
+page (api.unsubscribe), the table of suppressions (store.ledger).
 """
 
 from __future__ import annotations

@@ -173,6 +173,7 @@ def publish(home: Path, world: World) -> None:
     """A generation of the world: its real feeds, recommendations and digests made up for everybody."""
     oracle, rng = Oracle(world, FeedSettings()), random.Random(1)
     truth, people = Truth(oracle, {}), sorted(oracle.active)
+    posts = [i for i, a in oracle.activities.items() if a["verb"] == "post" and a["deleted_at"] is None]
     recommended, digests = [], []
     for viewer in people:
         others = [p for p in people if p != viewer and p not in oracle.friends[viewer] and truth.may_meet(viewer, p)]
@@ -187,7 +188,7 @@ def publish(home: Path, world: World) -> None:
             digest = built_digest(number, viewer, digest_id=digest_id)
             digest["groups"][0] |= {
                 "sample_actor_ids": actors, "principal_ids": [*actors, viewer],
-                "object_id": rng.choice([i for i, a in oracle.activities.items() if a["verb"] == "post"]),
+                "object_id": rng.choice(posts),
             }  # fmt: skip
             digests.append(digest)
     frames = {name: table(name) for name in sample_frames()}

@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -112,6 +112,7 @@ class Reader(threading.Thread):
             self.answers.append((path, tag, response.status, told, body))
             self.generation = told.get("x-data-generation", "")
             time.sleep(0.002)
+        connection.close()
 
 
 class Flipping:
@@ -230,12 +231,10 @@ def flipped(home: Path, *, flips: int, rollbacks: int, workers: int = 2, connect
 def up(port: int) -> None:
     """Wait until the server answers."""
     for _ in range(600):
-        try:
-            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        with closing(connection), suppress(OSError, http.client.HTTPException):
             connection.request("GET", "/readyz")
             if connection.getresponse().status == 200:
                 return
-        except (OSError, http.client.HTTPException):
-            pass
         time.sleep(0.1)
     raise AssertionError("the server did not come up")
