@@ -125,7 +125,7 @@ def _feed(held: Held | None, dataset: Dataset, row: int, is_degraded: bool) -> f
         is_hit = held is not None and held.is_suspect(viewer, guards) and held.withholds(
             _item(viewer, json.loads(fragment), guards)
         )  # fmt: skip
-        if is_hit or (is_degraded and not _is_public(guards)):
+        if is_hit or (is_degraded and not _is_public(held, guards)):
             withheld.add(place)
     return frozenset(withheld)
 
@@ -167,9 +167,10 @@ def _items(dataset: Dataset, row: int) -> Iterator[tuple[bytes, Guards]]:
     return zip(dataset.fragments(row), dataset.guards(row), strict=True)
 
 
-def _is_public(guards: Guards) -> bool:
-    """Whether everybody may see a feed item, as far as its generation knows."""
-    return guards.circle == () and not guards.groups
+def _is_public(held: Held | None, guards: Guards) -> bool:
+    """Whether everybody may see a feed item, as far as its generation and the last reading know."""
+    is_narrowed = held is not None and not held.narrowed.keys().isdisjoint(guards.objects)
+    return guards.circle == () and not guards.groups and not is_narrowed
 
 
 def _names_nobody_else(item: dict[str, Any]) -> bool:
