@@ -16,6 +16,7 @@ from starlette.types import ASGIApp
 from api import docs, explorer, problems, routes
 from api.edge import Edge
 from api.hot import Hot
+from api.instruments import handing_over
 from api.live import PATH, Live
 from api.runtime import Runtime
 from api.tracing import traced
@@ -32,7 +33,7 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        async with runtime.kept_fresh(), live.turning():
+        async with runtime.kept_fresh(), live.turning(), handing_over():
             yield
 
     app = FastAPI(

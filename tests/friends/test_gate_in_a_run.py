@@ -56,7 +56,7 @@ def test_a_broken_ranker_is_not_accepted_and_the_last_recommendations_are_carrie
         served = generations.current()
         assert served is not None and served.id.startswith("20260602T083000")
         carried = {name for name, held in served.datasets.items() if held.is_carried_over}
-        assert carried == {"friend_recommendations"}
+        assert carried == {"friend_recommendations", "friend_scores"}
         shown = served.dataset("friend_recommendations")
         assert shown is not None
         left = json.loads(shown.page_json(shown.find(pair["viewer_id"])))["data"]
