@@ -23,7 +23,8 @@ REQUEST_ID: Final = "flowforge.request_id"
 _TRACEPARENT: Final = re.compile(
     rb"^(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?$"
 )
-_GIVEN_ID: Final = re.compile(rb"[0-9A-Za-z-]{16,64}")  # UUID, ULID, hex: no dot, so never a token
+_GIVEN_ID: Final = re.compile(rb"[0-9A-Za-z-]{20,36}")  # ULID, UUID, 128 bits in hex
+# Longer than a user id, shorter than any token: what is logged as an id is neither.
 METHODS: Final = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 _PROCESS: Final = secrets.token_hex(8)
 _numbers: Final = count(secrets.randbits(32))
@@ -37,7 +38,7 @@ def trace_id(traceparent: bytes | None) -> str:
 
 
 def request_id(given: bytes | None, trace: str) -> str:
-    """The ``X-Request-Id`` that was sent, where it is a plain id of 16 to 64 letters and digits; else the trace id."""
+    """The ``X-Request-Id`` that was sent, where it is a plain id of 20 to 36 letters, digits and dashes; else the trace id."""
     return given.decode() if given is not None and _GIVEN_ID.fullmatch(given) else trace
 
 
