@@ -25,7 +25,6 @@ from tests.support.flowforge import ROOT, child_environment, flowforge
 from tests.support.serving import small_generation
 from tests.support.source import run
 
-NOW = datetime.now(UTC)
 PAST = "now() - interval '1 year'"
 
 
@@ -47,9 +46,15 @@ POST = (
 
 
 @pytest.fixture
-def home(tmp_path):
+def now():
+    """When the test began: the source's clock goes on meanwhile."""
+    return datetime.now(UTC)
+
+
+@pytest.fixture
+def home(tmp_path, now):
     """A home with a generation an hour old."""
-    small_generation(tmp_path, NOW - timedelta(hours=1))
+    small_generation(tmp_path, now - timedelta(hours=1))
     return tmp_path
 
 
@@ -142,28 +147,28 @@ def test_an_instant_at_the_end_of_time_does_not_stop_it(home, source):
     assert known(home) == [("BLOCKED", 1, 2, 0), ("ERASED", 8, 0, 0)]
 
 
-def test_what_every_kept_generation_knows_is_forgotten_but_never_an_erasure(home, source):
+def test_what_every_kept_generation_knows_is_forgotten_but_never_an_erasure(home, source, now):
     tailer = Tailer(settings_of(home, source, overlap_seconds=0))
     run(source, "INSERT INTO app.blocks VALUES (1, 2, now() - interval '50 minutes')",
         f"INSERT INTO app.erasure_requests VALUES (8, {PAST})")  # fmt: skip
-    remember(home, 3, NOW - timedelta(days=900))
+    remember(home, 3, now - timedelta(days=900))
     tailer.read()
     assert known(home) == [("BLOCKED", 1, 2, 0), ("ERASED", 3, 0, 0), ("ERASED", 8, 0, 0)]
     for minutes in (40, 30, 20):
-        small_generation(home, NOW - timedelta(minutes=minutes))
-    assert tailer.read().since == NOW - timedelta(minutes=40)
+        small_generation(home, now - timedelta(minutes=minutes))
+    assert tailer.read().since == now - timedelta(minutes=40)
     assert known(home) == [("ERASED", 3, 0, 0), ("ERASED", 8, 0, 0)]
 
 
-def test_an_older_generation_that_is_brought_back_is_covered_again(home, source, tmp_path_factory):
+def test_an_older_generation_that_is_brought_back_is_covered_again(home, source, tmp_path_factory, now):
     run(source, "INSERT INTO app.blocks VALUES (1, 2, now() - interval '90 minutes')")
     tailer = Tailer(settings_of(home, source))
     tailer.read()
     assert known(home) == []
     elsewhere = tmp_path_factory.mktemp("elsewhere")
-    older = small_generation(elsewhere, NOW - timedelta(hours=2)).generation
+    older = small_generation(elsewhere, now - timedelta(hours=2)).generation
     (elsewhere / "generations" / older).rename(home / "generations" / older)
-    assert tailer.read().since == NOW - timedelta(hours=2)
+    assert tailer.read().since == now - timedelta(hours=2)
     assert known(home) == [("BLOCKED", 1, 2, 0)]
 
 
