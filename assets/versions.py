@@ -16,10 +16,13 @@ ROOT = Path(__file__).resolve().parent.parent
 
 ALSO: dict[str, tuple[str, ...]] = {
     "staged": ("quality/rejects.py",),
-    "digests": ("assets/local_time.py",),
-    "premium": ("assets/local_time.py",),
-    "published": ("quality/truths.py", "store/datasets.py", "store/payloads", "store/serving", "assets/friends"),
-}
+    "digests": ("assets/local_time.py", "store/zones.py", "store/payloads/digest_words.py"),
+    "premium": ("store/zones.py",),
+    "published": (
+        "assets/feed/kernels.py", "assets/friends", "quality/truths.py", "store/datasets.py", "store/payloads",
+        "store/serving",
+    ),
+}  # fmt: skip
 """Sources outside its folder that decide a product's bytes."""
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from assets.versions import ALSO
+
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("api", "assets", "pipelines", "quality", "store")
 MODULES = sorted(p for package in PACKAGES for p in (ROOT / package).rglob("*.py"))
@@ -85,3 +87,24 @@ def test_only_defs_and_the_factory_import_dagster_below_assets():
 
 def test_the_definitions_module_is_at_most_80_lines():
     assert len((ROOT / "pipelines" / "definitions.py").read_text().splitlines()) <= 80
+
+
+DECIDING = [p for p in PURE if p.parent.name in ("feed", "friends", "digests", "premium", "published")]
+TOLD_OTHERWISE = {
+    "assets.frame",
+    "quality.contract",
+    "quality.types",
+    "quality.registry",
+    "store.settings",
+    "store.manifest",
+}
+"""In every product's code version, or in its configuration's hash, or without a say in its bytes."""
+
+
+@pytest.mark.parametrize("path", DECIDING, ids=lambda p: f"{p.parent.name}/{p.name}")
+def test_what_a_product_is_computed_with_is_in_its_code_version(path):
+    product = path.parent.name
+    covered = (f"assets/{product}", f"quality/{product}", *ALSO.get(product, ()))
+    ours = {name for name in imported(path) if name.split(".")[0] in PACKAGES} - TOLD_OTHERWISE
+    uncovered = {n for n in ours if not f"{n.replace('.', '/')}.py".startswith(covered) and n != "assets"}
+    assert not uncovered, f"name it in assets.versions.ALSO[{product!r}]"
