@@ -12,13 +12,11 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
-from store.payloads import DEFAULT_LIMIT
+from store.payloads import COLD_REASONS, DEFAULT_LIMIT
 from store.revocations import Held, Item, Revocations
 from store.serving import Dataset, Generation, Guards
 
 MAX_ROWS_REMEMBERED: Final = 8_192
-COLD_REASONS: Final = ("suggested", "popular_in_country")
-"""Reasons of items that say nothing of the viewer's own circle; a list of nothing else is a cold start."""
 _Judge = Callable[[Held | None, Dataset, int, bool], frozenset[int]]
 
 

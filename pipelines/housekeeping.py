@@ -53,9 +53,9 @@ def keep_house(settings: Settings, instance: dg.DagsterInstance | None = None) -
     """Remove what retention does not keep, and every trace of people whose erasure is due.
 
     An erasure is due ``RETENTION__ERASURE_DAYS`` after it was requested; until then old files age out by
-    themselves; once they are gone nothing new holds them, for snapshots are taken without them. Only for the holder of
-    the home's run lock. Who asked after the newest products were computed
-    waits for the next ones: those that the digests go on from must be free of them before the older ones go.
+    themselves; once they are gone nothing new holds them, for snapshots are taken without them. Who asked after
+    the newest products were computed waits for the next ones: those that the digests go on from must be free of
+    them before the older ones go. Only for the holder of the home's run lock.
     """
     lake, now = Lake(settings.home), now_of(settings)
     done = Kept(prune_lake(lake, settings.retention, now=now))

@@ -22,7 +22,7 @@ from store.files import fsync_dir
 from store.payloads import INBOX, UnsubscribeInvalid, read_note
 from store.payloads.unsubscribes import EVERY_CATEGORY
 from store.settings import Settings
-from store.source import MIGRATIONS, PLATFORM_SCHEMA, embedded_server, sqlalchemy_url, transaction
+from store.source import PLATFORM_SCHEMA, embedded_server, migrations, sqlalchemy_url, transaction
 
 VERSION_TABLE: Final = "alembic_version_ledger"
 STALE_DRAFT_SECONDS: Final = 3600.0
@@ -137,10 +137,6 @@ def _sweep(folder: Path) -> None:
 
 
 def _config(connection: sa.Connection) -> Config:
-    config = Config()
-    for option, folder in (("script_location", MIGRATIONS), ("version_locations", MIGRATIONS / "versions" / "ledger")):
-        config.set_main_option(option, str(folder).replace("%", "%%"))
-    config.set_main_option("path_separator", "newline")
-    config.attributes["connection"] = connection
+    config = migrations(connection, "ledger")
     config.attributes["version_table"] = VERSION_TABLE
     return config

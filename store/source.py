@@ -118,7 +118,7 @@ def migrate_within(connection: sa.Connection, revision: str = "head") -> str:
     """As :func:`migrate`, inside the caller's transaction."""
     require_ours(connection)
     connection.execute(sa.text(f"CREATE SCHEMA IF NOT EXISTS {PLATFORM_SCHEMA}"))
-    command.upgrade(_config(connection), revision)
+    command.upgrade(migrations(connection, "source"), revision)
     _let_the_reader_read(connection)
     return current_revision(connection) or "base"
 
@@ -128,7 +128,7 @@ def migrate_down(engine_or_url: sa.Engine | str, revision: str = "base") -> str:
     with transaction(engine_or_url) as connection:
         require_ours(connection)
         if ownership(connection) == "ours":
-            command.downgrade(_config(connection), revision)
+            command.downgrade(migrations(connection, "source"), revision)
         return current_revision(connection) or "base"
 
 
@@ -145,9 +145,10 @@ def row_counts(engine_or_url: sa.Engine | str) -> dict[str, int]:
         return {row[0]: row[1] for row in connection.execute(sa.text(union))}
 
 
-def _config(connection: sa.Connection) -> Config:
+def migrations(connection: sa.Connection, chain: str) -> Config:
+    """Alembic's configuration for one chain of migrations (``source``, ``ledger``) over an open connection."""
     config = Config()
-    for option, folder in (("script_location", MIGRATIONS), ("version_locations", MIGRATIONS / "versions" / "source")):
+    for option, folder in (("script_location", MIGRATIONS), ("version_locations", MIGRATIONS / "versions" / chain)):
         config.set_main_option(option, str(folder).replace("%", "%%"))
     config.set_main_option("path_separator", "newline")
     config.attributes["connection"] = connection

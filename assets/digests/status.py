@@ -10,17 +10,11 @@ from datetime import datetime
 
 import polars as pl
 
+from store.payloads.digest_words import NOT_BUILT
+
 CLOSING = ("built", "skipped_empty")
 """Only these close the window; after any other it stays open and its items roll on."""
-REASONS = {
-    "no_occurrence": "this date does not exist in the reader's time zone",
-    "paused": "the reader paused this digest",
-    "skipped_gap": "too soon after the last digest",
-    "expired": "missed by too long; the next digest covers it",
-    "skipped_empty": "nothing new",
-    "skipped_below_min": "fewer groups than the reader asks for",
-    "built": "built",
-}
+REASONS = {**NOT_BUILT, "built": "built"}
 
 
 def status_by_calendar(as_of: datetime) -> pl.Expr:

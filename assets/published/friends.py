@@ -8,9 +8,7 @@ import polars as pl
 
 from assets.published.encoding import encoded, json_texts
 from assets.published.rows import NO_IDS
-
-COLD_REASONS: Final = ("popular_in_country", "suggested")
-"""Reasons that say nothing of the viewer's own graph: a list of nothing else is a cold start."""
+from store.payloads import COLD_REASONS
 
 _ITEM: Final = (
     "rank",

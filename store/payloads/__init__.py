@@ -43,6 +43,7 @@ from store.payloads.premium import (
     UsageList,
 )
 from store.payloads.social import (
+    COLD_REASONS,
     FeedDelta,
     FeedItem,
     FeedPage,
@@ -74,6 +75,7 @@ from store.payloads.v1 import (
 )
 
 __all__ = [
+    "COLD_REASONS",
     "DEFAULT_LIMIT",
     "INBOX",
     "METRICS",

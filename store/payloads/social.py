@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
 from store.payloads.base import Count, Id, Instant, ItemId, Mode, Payload, State
+
+COLD_REASONS: Final = ("popular_in_country", "suggested")
+"""Reasons of items that say nothing of the viewer's own circle: a list of nothing else is a cold start."""
 
 
 class FeedItem(Payload):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from store.payloads.digest_words import NOT_BUILT
 from store.payloads.feed_words import listed
 
 RECOMMENDED: Final[Mapping[str, str]] = {
@@ -124,12 +125,7 @@ REMOVED: Final[Mapping[str, str]] = {
     "superseded": "a newer one tells the same",
     "duplicate_key": "told once, by the newest",
     "below_min_groups": "too few for a digest: they wait for the next",
-    "no_occurrence": "this date does not exist in the reader's time zone",
-    "paused": "the reader paused this digest",
-    "skipped_gap": "too soon after the last digest",
-    "expired": "missed by too long; the next digest covers it",
-    "skipped_empty": "nothing new",
-    "skipped_below_min": "fewer groups than the reader asks for",
+    **NOT_BUILT,
     "unknown_user": "of a user whom the snapshot does not hold",
     "unknown_meter": "of a meter that is not known",
     "in_future": "dated in the future",
