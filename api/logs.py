@@ -38,7 +38,7 @@ def trace_id(traceparent: bytes | None) -> str:
 
 
 def request_id(given: bytes | None, trace: str) -> str:
-    """The ``X-Request-Id`` that was sent, where it is a plain id of 20 to 36 letters, digits and dashes; else the trace id."""
+    """The ``X-Request-Id`` that was sent, where it is 20 to 36 letters, digits and dashes; else the trace id."""
     return given.decode() if given is not None and _GIVEN_ID.fullmatch(given) else trace
 
 
