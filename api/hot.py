@@ -1,18 +1,17 @@
 """The hot paths: a person's stored pages, answered ahead of the framework (spec 06.3).
 
 Lives here: the default request of every stored page, also joined without what is withheld, when nothing about
-the request is unusual. Does not belong
-here: anything else. A request that cannot be answered with 200 or 304 from a stored page goes to the
-app behind, whose operations are the reference: both give the same bytes (tests/api/test_hot.py).
+the request is unusual. Does not belong here: anything else. A request that cannot be answered with 200 or
+304 from a stored page goes to the app behind, whose operations are the reference: both give the same bytes
+(tests/api/test_hot.py).
 """
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import permutations
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -30,22 +29,66 @@ from api.negotiation import best_encoding, best_media_type
 from api.pages import Listing, first_page
 from api.recommendations import FRIENDS
 from api.runtime import Runtime
+from api.withholding import NOTHING
 from store.payloads import DEFAULT_LIMIT
 from store.serving import Dataset, Generation
 
-MAX_HEADS: Final = 64
+MAX_ROWS_REMEMBERED: Final = 65_536
 _Headers = list[tuple[bytes, bytes]]
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """A page that generations hold ready."""
+class _Live:
+    """One dataset of the generation that is served: the headers that all its pages have, and rows asked for lately."""
 
-    dataset: str
-    listing: Listing | None
-    """None for what nothing revokes."""
-    scope: scopes.Scope
-    instruments: RouteInstruments
+    __slots__ = ("dataset", "generation", "head", "rows", "users")
+
+    def __init__(self, generation: Generation, users: Dataset, dataset: Dataset) -> None:
+        self.generation, self.users, self.dataset = generation, users, dataset
+        self.rows: dict[int, int] = {}
+        self.head: _Headers = [
+            (b"cache-control", b"private"),
+            (b"vary", VARY.encode()),
+            (b"x-data-generation", generation.id.encode()),
+            (b"x-data-as-of", dataset.as_of_text.encode()),
+        ]
+
+    def find(self, user_id: int) -> int | None:
+        """The user's row; None for who is unknown, or has no page."""
+        row = self.rows.get(user_id)
+        if row is None:
+            row = None if self.users.find(user_id) is None else self.dataset.find(user_id)
+            if row is not None:
+                if len(self.rows) >= MAX_ROWS_REMEMBERED:
+                    self.rows.clear()
+                self.rows[user_id] = row
+        return row
+
+
+class Stored:
+    """A page that generations hold ready, and from where it is answered now."""
+
+    __slots__ = ("_dataset", "_live", "instruments", "listing", "scope")
+
+    def __init__(self, path: str, stored: Listing | str, scope: scopes.Scope) -> None:
+        """``stored`` by its dataset's name where nothing revokes it."""
+        self._dataset = stored if isinstance(stored, str) else stored.dataset
+        self.listing = None if isinstance(stored, str) else stored
+        self.scope = scope
+        self.instruments: RouteInstruments = instruments_of(path)
+        self._live: _Live | None = None
+
+    def live(self, generation: Generation | None) -> _Live | None:
+        """The dataset in ``generation``; None where it has none."""
+        live = self._live
+        if live is not None and live.generation is generation:
+            return live
+        if generation is None:
+            return None
+        users, dataset = generation.dataset("users"), generation.dataset(self._dataset)
+        if users is None or dataset is None:
+            return None
+        self._live = _Live(generation, users, dataset)
+        return self._live
 
 
 def _queries(*parameters: bytes) -> list[bytes]:
@@ -61,8 +104,7 @@ def _stored() -> dict[tuple[str, bytes], Stored]:
     table: dict[tuple[str, bytes], Stored] = {}
 
     def add(path: str, stored: Listing | str, scope: scopes.Scope, queries: list[bytes]) -> None:
-        dataset, listing = (stored, None) if isinstance(stored, str) else (stored.dataset, stored)
-        entry = Stored(dataset, listing, scope, instruments_of(path))
+        entry = Stored(path, stored, scope)
         table.update({(path, query): entry for query in queries})
 
     add("/v2/me/feed", FEEDS["ranked"], "feed:read", _queries(b"mode=ranked", _LIMIT))
@@ -75,47 +117,18 @@ def _stored() -> dict[tuple[str, bytes], Stored]:
     return table
 
 
-class _Asked(NamedTuple):
-    """The headers that decide, as sent; an absent one is None."""
-
-    authorization: bytes
-    accept: bytes | None
-    accept_encoding: bytes | None
-    if_none_match: bytes | None
-    traceparent: bytes | None
-    request_id: bytes | None
+_PASSED_ON: Final = frozenset((b"origin", b"content-length", b"transfer-encoding"))
+"""CORS is the framework's; a GET with a body is unusual enough."""
 
 
-_PASSED_ON: Final = -1
-_READ: Final[dict[bytes, int]] = {
-    # CORS is the framework's; a GET with a body is unusual enough.
-    b"origin": _PASSED_ON,
-    b"content-length": _PASSED_ON,
-    b"transfer-encoding": _PASSED_ON,
-    b"authorization": 0,
-    b"accept": 1,
-    b"accept-encoding": 2,
-    b"if-none-match": 3,
-    b"traceparent": 4,
-    b"x-request-id": 5,
-}
-
-
-def _asked(headers: _Headers) -> _Asked | None:
-    """What a request asks for; None for one that the framework should look at."""
-    found: list[Any] = [None, None, None, None, None, None]
-    size = 0
-    for name, value in headers:
-        size += len(name) + len(value)
-        place = _READ.get(name)
-        if place is not None:
-            if place == _PASSED_ON or found[place] is not None:
-                return None
-            found[place] = value
-    bearer = found[0]
-    if bearer is None or size > MAX_HEADER_BYTES or bearer[:7].lower() != b"bearer ":
+def _asked(headers: _Headers) -> dict[bytes, bytes] | None:
+    """The headers of a request with a bearer token; None for one that the framework should look at."""
+    asked = dict(headers)
+    if len(asked) != len(headers) or not _PASSED_ON.isdisjoint(asked):
         return None
-    return _Asked._make(found)
+    if sum(map(len, asked)) + sum(map(len, asked.values())) > MAX_HEADER_BYTES:
+        return None
+    return asked if asked.get(b"authorization", b"")[:7].lower() == b"bearer " else None
 
 
 @lru_cache(maxsize=1024)
@@ -125,22 +138,13 @@ def _negotiated(accept: bytes | None, accept_encoding: bytes | None) -> tuple[bo
     return best_media_type(texts[0], (JSON,)) is not None, best_encoding(texts[1])
 
 
-def _joined(
-    runtime: Runtime, listing: Listing, generation: Generation, dataset: Dataset, row: int
-) -> tuple[bytes, str] | None:
-    """The page as one zstd frame and its tag, when it is not the stored one: something on it is withheld."""
-    withheld = runtime.withholding.of(generation, dataset, row)
-    return first_page(runtime, listing, generation, dataset, row, withheld) if withheld.touches() else None
-
-
 class _Found(NamedTuple):
     """A stored page that may be answered once the limit admits it."""
 
-    asked: _Asked
+    asked: dict[bytes, bytes]
     principal: Principal
     encoding: str | None
-    generation: Generation
-    dataset: Dataset
+    live: _Live
     row: int
 
 
@@ -157,7 +161,6 @@ class Hot:
         self._log = RequestLog(self._runtime.settings.api)
         self._stored = _stored()
         self.paths = frozenset(path for path, _ in self._stored)
-        self._heads: dict[tuple[str, str], _Headers] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -170,8 +173,9 @@ class Hot:
                     limits, principal = self._runtime.limits, found.principal
                     verdict = await limits.admit(principal) if limits.is_shared else limits.admit_here(principal)
                     if verdict.is_admitted:
-                        status, headers, body = self._answer(found, stored, verdict)
-                        named = request_id(found.asked.request_id, trace_id(found.asked.traceparent))
+                        asked = found.asked
+                        named = request_id(asked.get(b"x-request-id"), trace_id(asked.get(b"traceparent")))
+                        status, headers, body = self._answer(found, stored.listing, verdict)
                         headers.append((b"x-request-id", named.encode()))
                         await send({"type": "http.response.start", "status": status, "headers": headers})
                         await send({"type": "http.response.body", "body": body})
@@ -186,50 +190,37 @@ class Hot:
         asked = _asked(sent)
         if asked is None:
             return None
-        takes_json, encoding = _negotiated(asked.accept, asked.accept_encoding)
+        takes_json, encoding = _negotiated(asked.get(b"accept"), asked.get(b"accept-encoding"))
         if not takes_json:
             return None
         runtime = self._runtime
         try:
-            principal = runtime.verifier.verify(asked.authorization[7:].decode("latin-1").strip())
+            principal = runtime.verifier.verify(asked[b"authorization"][7:].decode("latin-1").strip())
         except TokenInvalid:
             return None
-        user_id, generation = principal.user_id, runtime.generations.current()
-        if stored.scope not in principal.scopes or user_id is None or generation is None:
+        user_id, live = principal.user_id, stored.live(runtime.generations.current())
+        if stored.scope not in principal.scopes or user_id is None or live is None:
             return None
-        users, dataset = generation.dataset("users"), generation.dataset(stored.dataset)
-        if users is None or dataset is None or users.find(user_id) is None:
+        row = live.find(user_id)
+        if row is None or runtime.withholding.is_gone(live.generation, user_id):
             return None
-        if runtime.withholding.is_gone(generation, user_id):
-            return None
-        row = dataset.find(user_id)
-        return None if row is None else _Found(asked, principal, encoding, generation, dataset, row)
+        return _Found(asked, principal, encoding, live, row)
 
-    def _answer(self, found: _Found, stored: Stored, verdict: Verdict) -> tuple[int, _Headers, bytes]:
-        """Status, headers and body."""
-        asked, _, encoding, generation, dataset, row = found
-        joined = None if stored.listing is None else _joined(self._runtime, stored.listing, generation, dataset, row)
-        etag = dataset.etag(row) if joined is None else joined[1]
-        headers = [(b"etag", b'W/"%b"' % etag.encode()), *self._head(generation, dataset), *verdict.headers()]
-        if asked.if_none_match is not None and is_fresh(asked.if_none_match.decode("latin-1"), etag):
+    def _answer(self, found: _Found, listing: Listing | None, verdict: Verdict) -> tuple[int, _Headers, bytes]:
+        """Status, headers and body: the stored page, or where something on it is withheld the joined one."""
+        asked, _, encoding, live, row = found
+        runtime, generation, dataset = self._runtime, live.generation, live.dataset
+        withheld = NOTHING if listing is None else runtime.withholding.of(generation, dataset, row)
+        if listing is None or withheld is NOTHING or not withheld.touches():
+            etag, page = dataset.stored(row)
+        else:
+            page, etag = first_page(runtime, listing, generation, dataset, row, withheld)
+        headers = [*live.head, (b"etag", b'W/"%b"' % etag.encode()), *verdict.headers()]
+        given = asked.get(b"if-none-match")
+        if given is not None and is_fresh(given.decode("latin-1"), etag):
             return 304, headers, b""
-        body, encoding = stored_body(dataset.page(row) if joined is None else joined[0], encoding)
+        body, encoding = stored_body(page, encoding)
         if encoding is not None:
             headers.append(_ENCODINGS[encoding])
         headers += ((b"content-length", b"%d" % len(body)), _JSON)
         return 200, headers, body
-
-    def _head(self, generation: Generation, dataset: Dataset) -> _Headers:
-        """The headers that every page of a dataset has."""
-        key = (generation.id, dataset.name)
-        found = self._heads.get(key)
-        if found is None:
-            if len(self._heads) >= MAX_HEADS:
-                self._heads.clear()
-            found = self._heads[key] = [
-                (b"cache-control", b"private"),
-                (b"vary", VARY.encode()),
-                (b"x-data-generation", generation.id.encode()),
-                (b"x-data-as-of", dataset.as_of_text.encode()),
-            ]
-        return found

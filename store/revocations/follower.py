@@ -30,7 +30,18 @@ class _Known(NamedTuple):
     """A file and its entries arranged by ``as_of``: swapped together, so that no view outlives its file."""
 
     file: RevocationFile
-    views: dict[datetime, Held]
+    views: dict[datetime, tuple[View, View]]
+    """As it is while the file is fresh, and once it is stale."""
+
+    def arrange(self, as_of: datetime, mode: Mode) -> tuple[View, View]:
+        """The views of data of ``as_of``."""
+        held = Held(self.file, micros(as_of))
+        is_required = mode == "required"
+        is_uncovered = as_of < self.file.since
+        if len(self.views) >= MAX_VIEWS:
+            self.views.clear()
+        found = self.views[as_of] = View(held, is_required and is_uncovered), View(held, is_required)
+        return found
 
 
 _UNBOUND: Final = View(None, is_degraded=False)
@@ -76,8 +87,10 @@ class Revocations:
         before = self._known
         is_other = before is None or (before.file.content, before.file.since) != (file.content, file.since)
         if is_other:
-            as_ofs = [] if before is None else list(before.views)
-            self._known = _Known(file, {as_of: Held(file, micros(as_of)) for as_of in as_ofs})
+            known = _Known(file, {})
+            for as_of in [] if before is None else list(before.views):
+                known.arrange(as_of, self.mode)
+            self._known = known
         self._read_at = file.read_at.timestamp()
         return is_other
 
@@ -88,14 +101,8 @@ class Revocations:
         known = self._known
         if known is None:
             return View(None, self.mode == "required")
-        held = known.views.get(as_of)
-        if held is None:
-            if len(known.views) >= MAX_VIEWS:
-                known.views.clear()
-            held = known.views[as_of] = Held(known.file, micros(as_of))
-        if self.mode == "best_effort":
-            return View(held, is_degraded=False)
-        return View(held, self.is_stale() or as_of < known.file.since)
+        views = known.views.get(as_of) or known.arrange(as_of, self.mode)
+        return views[self.mode == "required" and self.is_stale()]
 
     def age_seconds(self) -> float | None:
         """Seconds since the source was read; None before the first file, and with mode ``off``.
@@ -109,5 +116,4 @@ class Revocations:
 
     def is_stale(self) -> bool:
         """Whether more than ``stale_seconds`` passed since the source was read, or it was never read."""
-        age = self.age_seconds()
-        return age is None or age > self.stale_seconds
+        return self._known is None or not -self.stale_seconds < time.time() - self._read_at <= self.stale_seconds

@@ -167,6 +167,11 @@ class Dataset:
         part, at = self._at(row)
         return bytes(part.slice("page", at))
 
+    def stored(self, row: int) -> tuple[str, bytes]:
+        """:meth:`etag` and :meth:`page` at once."""
+        part, at = self._at(row)
+        return f"{part.number('etag', at):016x}", bytes(part.slice("page", at))
+
     def page_json(self, row: int) -> bytes:
         """The default request's whole body, decompressed."""
         return decompressed(self.page(row))
