@@ -1,7 +1,8 @@
-"""The second filtering of carried rows against the newest staged snapshot (spec 06.1).
+"""The second filtering of older rows against the newest staged snapshot (spec 06.1).
 
-Lives here: what may have become false since the carried product's ``as_of``. Does not belong here: whether a
-product may be carried (``defs.py``), the filters themselves (``assets.friends.filters``). Pure.
+Lives here: what may have become false since a carried product's ``as_of``, or since a digest was built. Does not
+belong here: whether a product may be carried (``defs.py``), the filters themselves (``assets.friends.filters``,
+``assets.digests.allowed``). Pure.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from datetime import datetime
 
 import polars as pl
 
+from assets.digests.allowed import judged
 from assets.friends.filters import apply, passing
 from assets.friends.graph import edges, people
 from store.settings import FriendsSettings
@@ -42,6 +44,28 @@ def still_recommendable(
         pl.int_range(1, pl.len() + 1, dtype=pl.Int64).over("viewer_id").alias("rank")
     )
     return nameable_samples(ranked.lazy(), frames).select(recommendations.collect_schema().names())
+
+
+def still_allowed(history: pl.LazyFrame, frames: Frames, known: pl.DataFrame, as_of: datetime) -> pl.LazyFrame:
+    """`digest_history` without the digests that may not be shown now (04.3, *allowed*, as things stand).
+
+    Gone as a whole, as at read (06.2): a digest that names or owns something of somebody who left, is blocked
+    either way or muted, or that tells of what is deleted, or not for its reader any more.
+    """
+    groups = (
+        history.select("digest_id", "user_id", "groups")
+        .explode("groups", keep_nulls=False, empty_as_null=False)
+        .unnest("groups")
+        .with_columns(pl.concat_list("principal_ids", "sample_actor_ids").list.unique().alias("actor_id"))
+        .explode("actor_id", empty_as_null=True)
+    )
+    # The present mutes of reshares tell of actors; here owners stand among them, and at read they do not count either.
+    told = groups.select(
+        "digest_id", "user_id", "actor_id", "object_type", "object_id", pl.lit(None, pl.String).alias("verb")
+    )
+    told = told.with_row_index("notification_id").collect().lazy()
+    refused = judged(told, known.lazy(), frames, as_of).filter(pl.col("refusal").is_not_null())
+    return history.join(told.join(refused, on="notification_id", how="semi"), on="digest_id", how="anti")
 
 
 def nameable_samples(recommendations: pl.LazyFrame, frames: Frames) -> pl.LazyFrame:

@@ -14,7 +14,7 @@ from typing import Final
 import polars as pl
 import pyarrow as pa
 
-from assets.published.carry import rows_of_known, still_recommendable
+from assets.published.carry import rows_of_known, still_allowed, still_recommendable
 from assets.published.digests import detail_rows, digest_list
 from assets.published.feed import ReplyRule, feed_list, tombstone_documents
 from assets.published.feed import score_documents as feed_scores
@@ -59,6 +59,8 @@ STAGED_TABLES: Final = (
     "staged_blocks",
     "staged_mutes",
     "staged_recommendation_dismissals",
+    "staged_groups",
+    "staged_memberships",
 )
 """The staged tables of the newest snapshot that a generation is made of."""
 
@@ -193,7 +195,8 @@ def _feeds(build: _Build) -> dict[str, DatasetRows]:
 def _digests(build: _Build) -> dict[str, DatasetRows]:
     if not build.has("digest_history"):
         return {}
-    history = rows_of_known(build.frames["digest_history"], "user_id", build.known).collect()
+    of_known = rows_of_known(build.frames["digest_history"], "user_id", build.known)
+    history = still_allowed(of_known, build.frames, build.known, build.as_of).collect()
     activities = build.frames["staged_activities"]
     gone = {"no_longer_shown": _height(build.frames["digest_history"]) - history.height}
     items, envelope = digest_list(history, activities), build.envelope("digests", "digests")

@@ -146,7 +146,7 @@ def test_a_digest_that_names_a_revoked_person_is_gone_in_every_form(api, revoke)
     assert api.get(path, READER).status_code == 200
     revoke(entry(Kind.DELETED, 5001, at=LATER))
     assert (api.get(path, READER).status_code, len(whole(api, DIGESTS))) == (404, 22)
-    revoke(entry(Kind.BLOCKED, READER, 9, at=LATER))
+    revoke(entry(Kind.BLOCKED, READER, 6, at=LATER))
     assert whole(api, DIGESTS) == []
     assert api.read("/v1/digests", READER)["digests"] == []
     for accept in ("application/json", "text/html"):

@@ -1,4 +1,4 @@
-"""Carried recommendations against a plain reading of the rules they are filtered by again."""
+"""Carried recommendations and past digests against a plain reading of the rules they are filtered by again."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from assets.published.carry import still_recommendable
+from assets.published.carry import still_allowed, still_recommendable
+from assets.published.people import known_users
 from store.settings import FriendsSettings
-from tests.support.serving import AS_OF, recommendation, sample_frames, table, user
+from tests.support.serving import AS_OF, built_digest, recommendation, sample_frames, table, user
 
 DAY = timedelta(days=1)
 
@@ -119,3 +120,95 @@ def test_no_filtered_pair_survives_and_no_other_is_lost(
         for rank, candidate in enumerate([c for c in candidates if kept(viewer, c)], start=1)
     ]
     assert list(left.sort("viewer_id", "rank").select("viewer_id", "rank", "candidate_id").iter_rows()) == expected
+
+
+def own_post(**changes: Any) -> dict[str, Any]:
+    """Post 5001 of user 1, whom the digest of :func:`still_shown` tells what 2, 3 and 6 made of it."""
+    return {"id": 5001, "actor_id": 1, "verb": "post", "object_type": "post", "object_id": 5001, "object_owner_id": 1,
+            "audience": "public", "object_audience": "public", "created_at": AS_OF - 9 * DAY,
+            "mentioned_user_ids": [], **changes}  # fmt: skip
+
+
+def still_shown(groups: list[dict[str, Any]] | None = None, **changes: Any) -> bool:
+    """Whether user 1 still sees a digest of three days ago, after ``changes``."""
+    frames = {**sample_frames(), **{name: table(name, rows) for name, rows in changes.items()}}
+    frames.setdefault("staged_activities", table("staged_activities", [own_post()]))
+    digest = built_digest(3)
+    digest["groups"][0] |= {"object_id": 5001}
+    history = table("digest_history", [digest if groups is None else digest | {"groups": groups}])
+    known = known_users(frames["staged_users"].collect(), AS_OF)
+    left = still_allowed(history, frames, known, AS_OF).collect()
+    assert left.columns == history.collect_schema().names()
+    return left.height == 1
+
+
+def all_but(*missing: int, **changes: Any) -> list[dict[str, Any]]:
+    return [user(n, **(changes if n == 2 else {})) for n in range(1, 7) if n not in missing]
+
+
+def member(left: Any = None) -> dict[str, Any]:
+    return {"group_id": 8, "user_id": 1, "role": "member", "joined_at": AS_OF - 9 * DAY, "left_at": left}
+
+
+def group(*, is_private: bool) -> dict[str, Any]:
+    return {"id": 8, "name": "g", "kind": "group", "is_private": is_private, "created_at": AS_OF - 90 * DAY}
+
+
+def friendship(ended: Any = None) -> dict[str, Any]:
+    return {"user_a_id": 1, "user_b_id": 2, "created_at": AS_OF - 90 * DAY, "ended_at": ended}
+
+
+def mute(scope: str = "all", **changes: Any) -> dict[str, Any]:
+    return {"muter_id": 1, "muted_id": 2, "scope": scope, "created_at": AS_OF - 5 * DAY, **changes}
+
+
+LEFT = [member(AS_OF - DAY)]
+OF_TWO = own_post(actor_id=2, object_owner_id=2, audience="friends")
+IN_GROUP = own_post(group_id=8)
+CHANGES: dict[str, tuple[bool, dict[str, list[dict[str, Any]]]]] = {
+    "nothing changed": (True, {}),
+    "somebody it names was erased": (False, {"staged_users": all_but(3)}),
+    "somebody it names was suspended": (False, {"staged_users": all_but(status="suspended")}),
+    "somebody behind it, not named, was erased": (False, {"staged_users": all_but(6)}),
+    "its reader blocked one": (False, {"staged_blocks": [block(1, 2)]}),
+    "one blocked its reader": (False, {"staged_blocks": [block(3, 1)]}),
+    "others blocked each other": (True, {"staged_blocks": [block(3, 2)]}),
+    "its reader muted one": (False, {"staged_mutes": [mute()]}),
+    "a mute that is over": (True, {"staged_mutes": [mute(expires_at=AS_OF)]}),
+    "reshares muted": (True, {"staged_mutes": [mute("reshares")]}),
+    "the post was deleted": (False, {"staged_activities": [own_post(deleted_at=AS_OF - DAY)]}),
+    "the post is gone": (False, {"staged_activities": []}),
+    "the post is for friends": (True, {"staged_activities": [OF_TWO], "staged_friendships": [friendship()]}),
+    "the friendship ended": (False, {"staged_activities": [OF_TWO], "staged_friendships": [friendship(AS_OF - DAY)]}),
+    "the post is its author's alone now": (False, {
+        "staged_activities": [OF_TWO | {"audience": "only_me"}], "staged_friendships": [friendship()]}),
+    "a private group": (True, {"staged_activities": [IN_GROUP], "staged_groups": [group(is_private=True)],
+                               "staged_memberships": [member()]}),
+    "a private group that its reader left": (False, {
+        "staged_activities": [IN_GROUP], "staged_groups": [group(is_private=True)], "staged_memberships": LEFT}),
+    "an open group that its reader left": (True, {
+        "staged_activities": [IN_GROUP], "staged_groups": [group(is_private=False)], "staged_memberships": LEFT}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("why", CHANGES)
+def test_a_past_digest_is_shown_while_everything_in_it_may_be(why: str) -> None:
+    expected, changes = CHANGES[why]
+    assert still_shown(**changes) is expected
+
+
+def test_a_digest_without_groups_and_one_of_nobodys_doing_stay() -> None:
+    billing = built_digest(3)["groups"][0] | {
+        "object_type": None, "object_id": None, "sample_actor_ids": [], "principal_ids": []}  # fmt: skip
+    assert still_shown(groups=[])
+    assert still_shown(groups=[billing])
+
+
+def test_one_group_that_may_not_be_told_takes_its_digest_away_and_no_other() -> None:
+    frames = sample_frames()
+    frames["staged_blocks"] = table("staged_blocks", [block(1, 2)])
+    others = [built_digest(n) for n in (1, 2)]
+    others[0]["groups"][0] |= {"principal_ids": [3], "sample_actor_ids": [3]}
+    known = known_users(frames["staged_users"].collect(), AS_OF)
+    left = still_allowed(table("digest_history", others), frames, known, AS_OF).collect()
+    assert left["digest_id"].to_list() == [others[0]["digest_id"]]

@@ -118,7 +118,7 @@ def built_digest(number: int, user_id: int = 1, **columns: Any) -> dict[str, Any
         "object_type": "post", "object_id": 5000 + number, "item_count": 2, "actor_count": 2,
         "sample_actor_ids": [2, 3], "last_activity_at": due - timedelta(hours=1),
         "text": 'Zoë "Z" and another reacted\nto your post', "notification_ids": [number * 10, -number],
-        "principal_ids": [2, 3, 9],
+        "principal_ids": [2, 3, 6],
     }  # fmt: skip
     return {
         "digest_id": f"{number:04x}" + f"{user_id:060x}",
@@ -176,7 +176,10 @@ def _sample_frames() -> dict[str, pl.LazyFrame]:
     posts = [{"id": 1000 + n, "actor_id": 2, "verb": "post", "object_type": "post", "object_id": 1000 + n,
               "reply_to_user_id": None, "mentioned_user_ids": [3, 6], "group_id": 77 if n == 1 else None}
              for n in range(1, ITEMS_OF_1 + 1)]  # fmt: skip
-    frames["staged_activities"] = table("staged_activities", posts)
+    own = [{"id": 5000 + n, "actor_id": 1, "verb": "post", "object_type": "post", "object_id": 5000 + n,
+            "object_owner_id": 1, "audience": "public", "object_audience": "public",
+            "created_at": AS_OF - timedelta(days=300), "mentioned_user_ids": []} for n in range(1, 24)]  # fmt: skip
+    frames["staged_activities"] = table("staged_activities", [*posts, *own])
     frames["staged_plans"] = table("staged_plans", [{"id": 1, "code": "basic", "version": 1, "tier_rank": 1}])
     frames["staged_meters"] = table("staged_meters", [{"key": "posts", "aggregation": "count", "unit": "event"}])
     feeds = [feed_item(1, mode, n) for mode in ("ranked", "chronological") for n in range(1, ITEMS_OF_1 + 1)]
