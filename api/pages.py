@@ -156,8 +156,11 @@ def joined_page(
     if keep is not None:
         places = [place for place, item in enumerate(dataset.fragments(row)) if keep(item)]
         keys = [keys[place] for place in places]
-    shown: Sequence[int] = range(len(keys))
-    if withheld.places:
+    shown = list(range(len(keys)))
+    if keep is None:
+        for place in sorted(withheld.places, reverse=True):
+            del shown[place]
+    elif withheld.places:
         shown = [at for at, place in enumerate(places) if place not in withheld.places]
     locate = listing.locate if cursor is not None and cursor.generation != source.id else None
     where = cut(keys, shown, cursor, limit, locate)

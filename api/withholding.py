@@ -8,7 +8,7 @@ same revocations are known, so that a row without a hit costs one look into a by
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
@@ -103,11 +103,19 @@ def _judged(judge: _Judge, held: Held | None, dataset: Dataset, row: int, is_deg
 
 
 def _state(dataset: Dataset, row: int, places: frozenset[int]) -> str:
-    kept = [item for place, item in enumerate(dataset.fragments(row)) if place not in places]
-    if not kept:
-        return "empty"
-    is_cold = all(_reason(json.loads(item)) in COLD_REASONS for item in kept)
-    return "cold_start" if is_cold else "ready"
+    state = "empty"
+    for place in range(dataset.count(row)):
+        if place not in places:
+            (item,) = dataset.fragments(row, place, place + 1)
+            if _reason(_read(item)) not in COLD_REASONS:
+                return "ready"
+            state = "cold_start"
+    return state
+
+
+def _read(item: bytes) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(item.decode())  # of bytes it would guess the encoding
+    return found
 
 
 def _reason(item: dict[str, Any]) -> str | None:
@@ -115,29 +123,33 @@ def _reason(item: dict[str, Any]) -> str | None:
 
 
 def _feed(held: Held | None, dataset: Dataset, row: int, is_degraded: bool) -> frozenset[int]:
-    viewer = dataset.key(row)
-    if not is_degraded and held is not None and not held.may_touch(viewer, dataset.guard_ids(row)):
-        return frozenset()
-    withheld = set()
-    for place, (fragment, guards) in enumerate(_items(dataset, row)):
-        is_hit = held is not None and held.is_suspect(viewer, guards) and held.withholds(
-            _item(viewer, json.loads(fragment), guards)
-        )  # fmt: skip
-        if is_hit or (is_degraded and not _is_public(held, guards)):
-            withheld.add(place)
+    viewer, suspects = dataset.key(row), _NOTHING
+    if held is not None:
+        touching = held.touching(viewer, dataset.guard_ids(row))
+        suspects = dataset.guarded_by(row, touching) if touching else _NOTHING
+    withheld = {
+        place for place, fragment, guards in _items(dataset, row, suspects)
+        if held is not None and held.withholds(_item(viewer, _read(fragment), guards))
+    }  # fmt: skip
+    if is_degraded:
+        withheld.update(place for place, guards in enumerate(dataset.guards(row)) if not _is_public(held, guards))
     return frozenset(withheld)
 
 
 def _friends(held: Held | None, dataset: Dataset, row: int, is_degraded: bool) -> frozenset[int]:
-    viewer = dataset.key(row)
-    if not is_degraded and held is not None and not held.may_touch_people(viewer, dataset.guard_ids(row)):
-        return frozenset()
-    candidates = [int(key) for key in dataset.fragment_keys(row)]
-    withheld = set()
-    for place, (candidate, (fragment, guards)) in enumerate(zip(candidates, _items(dataset, row), strict=True)):
-        is_hit = held is not None and held.withholds_recommendation(viewer, candidate, guards.users)
-        if is_hit or (is_degraded and not _names_nobody_else(json.loads(fragment))):
-            withheld.add(place)
+    viewer, suspects = dataset.key(row), _NOTHING
+    if held is not None:
+        touching = held.touching_people(viewer, dataset.guard_ids(row))
+        suspects = dataset.guarded_by(row, touching) if touching else _NOTHING
+    candidates = dataset.fragment_keys(row) if suspects else ()
+    withheld = {
+        place for place in suspects
+        if held is not None and held.withholds_recommendation(
+            viewer, int(candidates[place]), dataset.guards(row, place, place + 1)[0].users)
+    }  # fmt: skip
+    if is_degraded:
+        items = enumerate(dataset.fragments(row))
+        withheld.update(place for place, item in items if not _names_nobody_else(_read(item)))
     return frozenset(withheld)
 
 
@@ -146,10 +158,10 @@ def _digests(held: Held | None, dataset: Dataset, row: int, is_degraded: bool) -
     if is_degraded or held is None:
         return frozenset(range(dataset.count(row)))
     viewer = dataset.key(row)
-    if not held.may_touch(viewer, dataset.guard_ids(row)):
-        return frozenset()
+    touching = held.touching(viewer, dataset.guard_ids(row))
+    suspects = dataset.guarded_by(row, touching) if touching else _NOTHING
     return frozenset(
-        place for place, guards in enumerate(dataset.guards(row)) if held.withholds_digest(viewer, *guards)
+        place for place in suspects if held.withholds_digest(viewer, *dataset.guards(row, place, place + 1)[0])
     )
 
 
@@ -161,8 +173,16 @@ _JUDGES: Final[dict[str, _Judge]] = {
 }
 
 
-def _items(dataset: Dataset, row: int) -> Iterator[tuple[bytes, Guards]]:
-    return zip(dataset.fragments(row), dataset.guards(row), strict=True)
+_NOTHING: Final[Sequence[int]] = ()
+
+
+def _items(dataset: Dataset, row: int, places: Sequence[int]) -> Iterator[tuple[int, bytes, Guards]]:
+    """The items at ``places`` (ascending): only the part of the row where they lie is read."""
+    if places:
+        first = places[0]
+        fragments = dataset.fragments(row, first, places[-1] + 1)
+        for place in places:
+            yield place, fragments[place - first], dataset.guards(row, place, place + 1)[0]
 
 
 def _is_public(held: Held | None, guards: Guards) -> bool:

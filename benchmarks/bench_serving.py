@@ -16,6 +16,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -44,7 +45,9 @@ PATHS = {
     "/v2/me/digests": "digests",
     "/v2/me/entitlements": "entitlements",
 }
-READERS = 400
+READERS = 1_500
+CHANGE_SECONDS = 0.25
+"""How often the revocations change under the joined pages: a reader meets each change with a page not joined yet."""
 CONNECTIONS = 32
 RIVAL = ("-m", "benchmarks.serving_rivals")
 CREATE = """CREATE TABLE IF NOT EXISTS bench_feed_items (
@@ -168,25 +171,59 @@ def revoked(home: Path, pages: dict[str, Any]) -> Path:
 
     In ``home`` itself a thousand others blocked each other, so that its pages are looked at and found untouched.
     """
-    at = micros(datetime.now(UTC))
     other = home / "revoked"
     other.mkdir(exist_ok=True)
     for name in ("generations", "secrets"):
         (other / name).symlink_to(home / name)
-    hidden = [
+    write_revocations(home, blocked())
+    write_revocations(other, blocked() + hidden(pages))
+    return other
+
+
+def blocked(more: int = 0) -> list[Entry]:
+    """Blocks among people who are in no page."""
+    at = micros(datetime.now(UTC))
+    return [Entry(Kind.BLOCKED, 10**12 + n, 10**12 + n + 1, 0, at) for n in range(1000 + more)]
+
+
+def hidden(pages: dict[str, Any]) -> list[Entry]:
+    """Everybody hides the sixth item of their page."""
+    at = micros(datetime.now(UTC))
+    return [
         Entry(Kind.HIDDEN, int(viewer), int(item["object_id"]), OBJECT_TYPES.index(item["object_type"]), at)
         for viewer, page in pages.items()
         for item in page["data"][5:6]
     ]
-    blocked = [Entry(Kind.BLOCKED, 10**12 + n, 10**12 + n + 1, 0, at) for n in range(1000)]
-    for folder, entries in ((home, blocked), (other, blocked + hidden)):
-        path = folder / "revocations" / "current.arrow"
-        path.parent.mkdir(exist_ok=True)
-        now = datetime.now(UTC)
-        path.write_bytes(
-            encoded(columns_of(entries), read_at=now, source_read_at=now, since=datetime(2000, 1, 1, tzinfo=UTC))
-        )
-    return other
+
+
+def write_revocations(home: Path, entries: list[Entry]) -> None:
+    """The file that the tailer would leave, in place of the last one."""
+    path, now = home / "revocations" / "current.arrow", datetime.now(UTC)
+    path.parent.mkdir(exist_ok=True)
+    since = datetime(2000, 1, 1, tzinfo=UTC)
+    draft = path.with_suffix(".draft")
+    draft.write_bytes(encoded(columns_of(entries), read_at=now, source_read_at=now, since=since))
+    draft.replace(path)
+
+
+@contextlib.contextmanager
+def changing(home: Path, pages: dict[str, Any]) -> Iterator[None]:
+    """Somebody blocks somebody every quarter of a second until the block ends, so nothing found before holds."""
+    stop = threading.Event()
+
+    def change() -> None:
+        more, hides = 0, hidden(pages)
+        while not stop.wait(CHANGE_SECONDS):
+            more += 1
+            write_revocations(home, blocked(more) + hides)
+
+    thread = threading.Thread(target=change)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
 
 
 def median(runs: list[dict[str, float]], name: str) -> float:
@@ -203,7 +240,8 @@ def measure(home: Path, users: int, seconds: int, rounds: int) -> str:
         "FLOWFORGE_API__RATE_USER": "600000000/60",
         "FLOWFORGE_REVOCATIONS__MODE": "best_effort",
     }
-    withheld = ours | {"FLOWFORGE_HOME": str(revoked(home, pages))}
+    other = revoked(home, pages)
+    withheld = ours | {"FLOWFORGE_HOME": str(other)}
     rival = {"FLOWFORGE_HOME": str(home), "BENCH_PAGES": str(home / "pages.json")}
     with EmbeddedPostgres(home), contextlib.ExitStack() as stack:
         ports: dict[str, tuple[int, int]] = {}
@@ -226,23 +264,29 @@ def measure(home: Path, users: int, seconds: int, rounds: int) -> str:
         if has_postgres:
             url = filled(home, pages)
             up("postgres", [*RIVAL, "fastapi_postgres"], rival | {"BENCH_POSTGRES": url})
-        asked = [(path, name, path) for path in PATHS for name in ("api", f"bare {path}")]
-        asked += [(FEED, "hit", "hit"), (FEED, "model", "model")] + (
+        asked = [(path, name, name) for path in PATHS for name in ("api", f"bare {path}")]
+        asked += [(FEED, "hit", "hit"), (FEED, "hit", "changing"), (FEED, "model", "model")] + (
             [(FEED, "postgres", "postgres")] if has_postgres else []
         )
         runs: dict[tuple[str, str], list[dict[str, float]]] = {}
         for number in range(rounds):
-            for path, name, _ in asked:
-                run = load(*ports[name], path, tokens, seconds)
-                runs.setdefault((path, name), []).append(run)
-                print(f"round {number + 1}: {name:40} {path:32} {run['rate']:9,.0f}/s {run['cpu']:7.1f} us", flush=True)
+            for path, name, label in asked:
+                with changing(other, pages) if label == "changing" else contextlib.nullcontext():
+                    run = load(*ports[name], path, tokens, seconds)
+                runs.setdefault((path, label), []).append(run)
+                print(f"round {number + 1}: {label:40} {run['rate']:9,.0f}/s {run['cpu']:7.1f} us", flush=True)
         runs[FEED, "gzip"] = [load(*ports["api"], FEED, tokens, seconds, "gzip")]
         runs[FEED, "identity"] = [load(*ports["api"], FEED, tokens, seconds, "identity")]
-    return told(runs, sizes, users, seconds, rounds)
+    return told(runs, sizes, users, len(pages), seconds, rounds)
 
 
 def told(
-    runs: dict[tuple[str, str], list[dict[str, float]]], sizes: dict[str, float], users: int, seconds: int, rounds: int
+    runs: dict[tuple[str, str], list[dict[str, float]]],
+    sizes: dict[str, float],
+    users: int,
+    readers: int,
+    seconds: int,
+    rounds: int,
 ) -> str:
     """Tables and verdicts."""
     hot, ratios = [], {}
@@ -256,14 +300,18 @@ def told(
         [label, f"{median(found, 'rate'):,.0f}", f"{median(found, 'cpu'):.0f}",
          f"{median(found, 'cpu') / median(feed, 'cpu'):.1f}"]
         for name, label in (("api", "FlowForge, zstd as stored"), ("hit", "FlowForge, joined under a hit"),
+                            ("changing", "FlowForge, joined under hits that change"),
                             ("identity", "FlowForge, decompressed"),
                             ("gzip", "FlowForge, gzip"), ("model", "FastAPI, response_model, rows in memory"),
                             ("postgres", "FastAPI, SQLAlchemy async, asyncpg, Postgres"))
         if (found := runs.get((FEED, name)))
     ]  # fmt: skip
     bare = runs[FEED, f"bare {FEED}"]
-    hit = statistics.median(h["rate"] / b["rate"] for h, b in zip(runs[FEED, "hit"], bare, strict=True))
-    hit_verdict = "holds" if hit >= 0.25 else "falls short"
+    hit, cold = (
+        statistics.median(h["rate"] / b["rate"] for h, b in zip(runs[FEED, name], bare, strict=True))
+        for name in ("hit", "changing")
+    )
+    hit_verdict = "holds" if min(hit, cold) >= 0.25 else "falls short"
     failed = sum(run["failed"] for each in runs.values() for run in each)
     worst = min(ratios.values())
     verdict = "holds" if worst >= 0.7 else "the gate 0.55 holds" if worst >= 0.55 else "falls short"
@@ -271,12 +319,15 @@ def told(
         f"{machine_facts('granian', 'fastapi', 'joserfc')}",
         " ".join(
             (
-                f"World of {users:,} generated users, {READERS} of them reading over {CONNECTIONS} connections;",
+                f"World of {users:,} generated users, {readers:,} of them reading over {CONNECTIONS} connections;",
                 f"median of {rounds} interleaved rounds of {seconds} s; one worker; answers that failed: {failed:.0f}.",
             )
         ),
         table(["path", "bytes sent", "req/s", "bare req/s", "ratio", "CPU µs", "bare CPU µs"], hot),
-        f"- a page joined under a revocation hit {hit:.2f} of bare, goal ≥ 0.25: {hit_verdict}",
+        (
+            f"- a page joined under a revocation hit {hit:.2f} of bare once it is joined, {cold:.2f} while the"
+            f" revocations change every {CHANGE_SECONDS} s, goal ≥ 0.25: {hit_verdict}"
+        ),
         f"- least ratio {worst:.2f}, goal ≥ 0.70, gate 0.55: {verdict}",
         table(["feed by", "req/s", "server CPU µs/request", "× ours"], others),
     ]

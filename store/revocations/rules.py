@@ -78,34 +78,23 @@ class Held:
             hidden[viewer].add((OBJECT_TYPES[object_type], object_id))
         self.hidden = dict(hidden)
         self.is_empty = not np.any(holds)
-        self._own = (self.blocked, self.unfriended, self.left, self.muted, self.reshares_muted)
-        self._concerned = frozenset(self.hidden).union(*self._own)
-        self._concerned_by_people = self._concerned.union(self.not_recommended)
+        hides = {viewer: frozenset(object_id for _, object_id in each) for viewer, each in hidden.items()}
+        self._own = _union(self.blocked, self.unfriended, self.left, self.muted, self.reshares_muted, hides)
+        self._own_people = _union(self.blocked, self.unfriended, self.muted, self.not_recommended)
         self._watched = self.gone.union(self.deleted, self.narrowed)
         self._watched_people = self.gone.union(self.blocked, self.unfriended)
         self.memory: dict[object, object] = {}
         """For whoever judges: what was found stays true as long as these entries are the ones known."""
 
-    def may_touch(self, viewer: int, guard_ids: Iterable[int]) -> bool:
-        """A quick test of a feed or of digests; False is certain."""
-        return viewer in self._concerned or not self._watched.isdisjoint(guard_ids)
+    def touching(self, viewer: int, guard_ids: Iterable[int]) -> frozenset[int]:
+        """Of the ids that guard a feed or digests, those that a fact is about; what no such id guards is untouched."""
+        own = self._own.get(viewer, _NOBODY)
+        return self._watched.intersection(guard_ids) | (own and own.intersection(guard_ids))
 
-    def is_suspect(self, viewer: int, guards: Iterable[Iterable[int] | None]) -> bool:
-        """As :meth:`may_touch`, of one item of a row that may be touched."""
-        own = self._own_ids(viewer)
-        return any(
-            not (self._watched.isdisjoint(ids) and all(each.isdisjoint(ids) for each in own))
-            for ids in guards
-            if ids is not None
-        )
-
-    def _own_ids(self, viewer: int) -> list[frozenset[int]]:
-        hidden = frozenset(object_id for _, object_id in self.hidden.get(viewer, ()))
-        return [*(ids for pairs in self._own if (ids := pairs.get(viewer))), hidden]
-
-    def may_touch_people(self, viewer: int, guard_ids: Iterable[int]) -> bool:
-        """A quick test of recommendations: there a pair of others counts too."""
-        return viewer in self._concerned_by_people or not self._watched_people.isdisjoint(guard_ids)
+    def touching_people(self, viewer: int, guard_ids: Iterable[int]) -> frozenset[int]:
+        """As :meth:`touching`, of recommendations: there a pair of others counts too."""
+        own = self._own_people.get(viewer, _NOBODY)
+        return self._watched_people.intersection(guard_ids) | (own and own.intersection(guard_ids))
 
     def withholds(self, item: Item) -> bool:
         """Whether a feed item may not be shown to its viewer any more (03.1)."""
@@ -196,4 +185,12 @@ def _pairs(rows: Iterable[tuple[int, int, int]], *, both_ways: bool = False) -> 
         found[a].add(b)
         if both_ways:
             found[b].add(a)
+    return {one: frozenset(others) for one, others in found.items()}
+
+
+def _union(*each: _Pairs) -> _Pairs:
+    found: dict[int, set[int]] = defaultdict(set)
+    for pairs in each:
+        for one, others in pairs.items():
+            found[one] |= others
     return {one: frozenset(others) for one, others in found.items()}

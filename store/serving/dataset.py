@@ -7,7 +7,7 @@ Lives here: the reading of one ``<dataset>.arrow`` file. Does not belong here: m
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import pairwise
@@ -65,6 +65,9 @@ class DatasetInfo:
     """Those of them that are served: the items of lists, the documents of the others."""
     filtered: Mapping[str, int] = field(default_factory=dict)
     """Those that are not, by reason: ``items_in = items_out + sum(filtered)``."""
+
+
+FEW_IDS: Final = 8
 
 
 class _Part:
@@ -126,6 +129,7 @@ class Dataset:
             raise CorruptGeneration(f"{path}: cannot be read as Arrow IPC: {error}") from error
         if (found := sum(part.rows for part in self._parts)) != info.rows:
             raise CorruptGeneration(f"{path}: {found} rows, the manifest says {info.rows}")
+        self._last_page: tuple[int, bytes] | None = None
         self._first_keys = [part.keys[0] for part in self._parts]
         self._bases = [0]
         for part in self._parts:
@@ -173,8 +177,11 @@ class Dataset:
         return f"{part.number('etag', at):016x}", bytes(part.slice("page", at))
 
     def page_json(self, row: int) -> bytes:
-        """The default request's whole body, decompressed."""
-        return decompressed(self.page(row))
+        """The default request's whole body, decompressed; the last one is at hand."""
+        last = self._last_page
+        if last is None or last[0] != row:
+            last = self._last_page = row, decompressed(self.page(row))
+        return last[1]
 
     def count(self, row: int) -> int:
         """Number of items of the whole list."""
@@ -214,16 +221,26 @@ class Dataset:
         part, at = self._at(row)
         return bytes(part.slice("fragment_keys", at)).decode().split("\n")[:-1]
 
-    def guards(self, row: int) -> list[Guards]:
-        """Per item, the principals, groups and objects whose revocation withholds it."""
+    def guards(self, row: int, start: int = 0, stop: int | None = None) -> list[Guards]:
+        """Per item of ``[start, stop)``, the principals, groups and objects whose revocation withholds it."""
         part, at = self._at(row)
-        ids, cuts = part.slice("guards", at), part.slice("guard_offsets", at)
-        spans = [tuple(ids[a:b]) for a, b in pairwise(cuts)]
         kinds = self.info.guard_kinds
+        ids, cuts = part.slice("guards", at), part.slice("guard_offsets", at)
+        cuts = cuts[start * kinds : len(cuts) if stop is None else stop * kinds + 1]
+        spans = [tuple(ids[a:b]) for a, b in pairwise(cuts)]
         return [Guards(*spans[i : i + kinds]) for i in range(0, len(spans), kinds)]
 
+    def guarded_by(self, row: int, ids: Collection[int]) -> list[int]:
+        """Places of the items that any of ``ids`` guards, ascending."""
+        part, at = self._at(row)
+        every, kinds = np.asarray(part.slice("guards", at)), self.info.guard_kinds
+        # Usually one id or two: comparing with each costs a sixth of isin.
+        is_hit = np.isin(every, list(ids)) if len(ids) > FEW_IDS else sum((every == each for each in ids), every < 0)
+        cuts = part.slice("guard_offsets", at)
+        return sorted({(bisect_right(cuts, place) - 1) // kinds for place in np.flatnonzero(is_hit).tolist()})
+
     def guard_ids(self, row: int) -> memoryview:
-        """Every guard id of the row, kinds mixed and repeated: a quick test before :meth:`guards`."""
+        """Every guard id of the row, kinds mixed and repeated: a quick test before :meth:`guarded_by`."""
         part, at = self._at(row)
         return part.slice("guards", at)
 

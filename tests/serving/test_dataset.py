@@ -69,6 +69,11 @@ def check_list(dataset: Dataset, row: int, viewer: int, items: list[Any]) -> Non
     assert dataset.joined(row, 3) == b",".join(bodies[3:])
     assert dataset.fragment_keys(row) == [key for _, key, *_ in items]
     assert dataset.guards(row) == [Guards(*(tuple(sorted(set(g))) for g in guards)) for _, _, _, *guards in items]
+    assert dataset.guards(row, 2, 5) == dataset.guards(row)[2:5]
+    known = sorted({each for _, _, _, *guards in items for ids in guards for each in ids})
+    for some in (set(known[:1]), set(known[::3]), set(known), set(), {2**62 + 1}):
+        places = [n for n, (_, _, _, *guards) in enumerate(items) if any(some.intersection(g) for g in guards)]
+        assert dataset.guarded_by(row, some) == places
     assert set(dataset.guard_ids(row)) == {g for _, _, _, *guards in items for some in guards for g in some}
     state = "empty" if not items else "cold_start" if all(cold for _, _, cold, *_ in items) else "ready"
     assert dataset.state(row) == state
