@@ -1,9 +1,10 @@
 """The ranker is trained in the run itself (02, 2.3): friendships are held out, and found again.
 
 By time where friendship times say something (the last three fifths, each on its own past: one time
-is no measure of another), else four stable hash hold-outs of a tenth each. One part in ten of the
-viewers judges the ranker against Adamic-Adar and is not learned from; where there is too little to
-learn from, or nothing is gained, there is no model.
+is no measure of another), else four stable hash hold-outs of a tenth each. Learned is what share of
+a viewer's held-out friendships a pair is. One part in ten of the viewers judges the ranker against
+Adamic-Adar and is not learned from; where there is too little to learn from, or nothing is gained,
+there is no model.
 Does not belong here: signals, trees, the fixed weights.
 """
 
