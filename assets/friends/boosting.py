@@ -80,8 +80,8 @@ def find_bins(column: Ints, borders: Ints, out: Bytes) -> None:
         out[start : start + width] = places[: values.size]
 
 
-def fit(columns: list[Ints], is_positive: NDArray[np.bool_], shuffle: NDArray[np.uint64]) -> Forest:
-    """A forest for the log-loss.
+def fit(columns: list[Ints], target: NDArray[np.float64] | NDArray[np.bool_], shuffle: NDArray[np.uint64]) -> Forest:
+    """A forest for the log-loss against ``target``, 0 to 1 per row.
 
     ``shuffle`` (a stable hash per row) picks the half of the rows that each tree sees; of the
     features it sees `SEEN_PERCENT`, at least `SEEN_LEAST`, by a hash of its number.
@@ -90,16 +90,16 @@ def fit(columns: list[Ints], is_positive: NDArray[np.bool_], shuffle: NDArray[np
     width = min(max(len(columns) * SEEN_PERCENT // 100, SEEN_LEAST), len(columns))
     borders = borders_of(columns)
     binned = binned_by(columns, borders)
-    share = max(float(is_positive.mean()), 1e-6)
+    wanted = np.rint(target * np.float64(UNIT)).astype(np.int64)
+    share = max(int(wanted.sum()) / (UNIT * max(wanted.size, 1)), 1e-6)
     base = round(MICRO * float(np.log(share / (1 - share))))
-    logits = np.full(is_positive.size, base, dtype=np.int64)
+    logits = np.full(wanted.size, base, dtype=np.int64)
     feature, border = (np.zeros((TREES, DEPTH), dtype=np.int64) for _ in range(2))
     value = np.zeros((TREES, 1 << DEPTH), dtype=np.int64)
     gain = np.zeros(len(columns), dtype=np.float64)
-    target = is_positive.astype(np.float64)
     for t in range(TREES):
         p = 1.0 / (1.0 + np.exp(-logits / MICRO))
-        gradient = np.rint((p - target) * UNIT).astype(np.int64)
+        gradient = np.rint(p * UNIT).astype(np.int64) - wanted
         weight = np.rint(p * (1 - p) * UNIT).astype(np.int64)
         seen = np.flatnonzero((shuffle >> np.uint64(t % 60)) & np.uint64(1))
         leaf = np.zeros(seen.size, dtype=np.int64)

@@ -1,5 +1,6 @@
 """Scoring with the trained ranker (02, 2.3): every viewer's pool, ``floor(10^6 p)``, a tenth off per impression.
 
+``p`` is the share of the viewer's new friendships that the pair is expected to be (`training`).
 Lives here: going over the viewers in chunks and keeping what selection needs. Does not belong
 here: training, the fixed weights, the exposure cap.
 """

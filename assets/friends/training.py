@@ -1,9 +1,10 @@
 """The ranker is trained in the run itself (02, 2.3): friendships are held out, and found again.
 
 By time where friendship times say something (the last three fifths, each on its own past: one time
-is no measure of another), else four stable hash hold-outs of a tenth each. One part in ten of the
-viewers judges the ranker against Adamic-Adar and is not learned from; where there is too little to
-learn from, or nothing is gained, there is no model.
+is no measure of another), else four stable hash hold-outs of a tenth each. Learned is what share of
+a viewer's held-out friendships a pair is. One part in ten of the viewers judges the ranker against
+Adamic-Adar and is not learned from; where there is too little to learn from, or nothing is gained,
+there is no model.
 Does not belong here: signals, trees, the fixed weights.
 """
 
@@ -16,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from assets.friends import boosting, evaluation, interactions, signals, sources
 from assets.friends.config import (
@@ -36,7 +38,7 @@ from assets.friends.sources import World
 from store.settings import FriendsSettings
 
 Frames = Mapping[str, pl.LazyFrame]
-DEPTH_OF_METRICS = evaluation.TOP
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,8 @@ def train(scene: Scene, frames: Frames, config: FriendsSettings, engine: Engine)
         return Model(None, f"too few friendships to learn from: {LEAST_POSITIVES} are needed", 0, {})
     parts = [_examples(held, number, config.sources, engine) for number, held in enumerate(taken)]
     table = [np.concatenate(columns) for columns in zip(*(part[0] for part in parts), strict=True)]
-    is_positive, judge, row_hash = (np.concatenate([part[i] for part in parts]) for i in (1, 2, 3))
+    share, judge, row_hash = (np.concatenate([part[i] for part in parts]) for i in (1, 2, 3))
+    is_positive = share > 0
     positives = int(is_positive.sum())
     if positives < LEAST_POSITIVES:
         return Model(None, f"{positives} friendships to learn from, {LEAST_POSITIVES} are needed", positives, {})
@@ -79,7 +82,7 @@ def train(scene: Scene, frames: Frames, config: FriendsSettings, engine: Engine)
     waiting = np.sort(row_hash[learn & ~is_positive])
     if waiting.size > limit:
         learn &= is_positive | (row_hash < waiting[limit])
-    forest = boosting.fit([column[learn] for column in table], is_positive[learn], row_hash[learn])
+    forest = boosting.fit([column[learn] for column in table], share[learn], row_hash[learn])
     figures = _validate(parts, forest, scene.world.friends.sizes)
     mine, theirs = figures["learned"], figures["adamic_adar"]
     better = all(mine[name] > theirs[name] for name in ("recall_at_20", "map_at_20"))
@@ -144,21 +147,27 @@ def _without(scene: Scene, once: pl.DataFrame, is_held: Flags) -> Scene:
 
 def _examples(
     held: HoldOut, number: int, sources_on: tuple[str, ...], engine: Engine
-) -> tuple[list[Ints], Flags, Flags, Any, pl.DataFrame, pl.DataFrame]:
-    """Signals, whether found again, whether it judges, a stable hash per row; the pool, and what was held out."""
+) -> tuple[list[Ints], Floats, Flags, Any, pl.DataFrame, pl.DataFrame]:
+    """Signals, what is learned, whether it judges, a stable hash per row; the pool, and what was held out.
+
+    Learned is what share of the viewer's held-out friendships the pair is, 0 where it is none: recall
+    counts every viewer the same, and under the exposure cap a mere probability would give lively
+    candidates to the few viewers who befriend many, of whose friendships each is a small part.
+    """
     scene = held.scene
     who = scene.world.who
     viewers = _viewers(held, number)
     pairs, _ = signals.pool(scene, viewers, sources_on, engine)
     marked = pairs.join(held.held.with_columns(is_positive=pl.lit(value=True)), on=list(PAIR), how="left",
                         maintain_order="left")  # fmt: skip
-    is_positive = marked["is_positive"].fill_null(value=False).to_numpy()
     v, c = pairs["viewer"].to_numpy(), pairs["candidate"].to_numpy()
+    wanted = np.bincount(held.held["viewer"].to_numpy(), minlength=who.size)
+    share = marked["is_positive"].fill_null(value=False).to_numpy() / np.maximum(wanted[v], 1)
     judge = stable_hash(who.ids[v], "judge") % np.uint64(VALIDATION_PARTS) == 0
     row_hash = stable_hash(who.ids[v] * np.int64(1_000_003) + who.ids[c], f"row {number}")
     table = signals.columns(scene, pairs, engine) if pairs.height else [np.zeros(0, np.int64)] * len(signals.SIGNALS)
     truth = held.held.join(pl.DataFrame({"viewer": viewers}, schema={"viewer": pl.Int32}), on="viewer", how="semi")
-    return table, is_positive, judge, row_hash, pairs, truth
+    return table, share, judge, row_hash, pairs, truth
 
 
 def _viewers(held: HoldOut, number: int) -> Index:

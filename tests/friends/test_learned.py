@@ -191,6 +191,38 @@ def test_viewers_who_found_nobody_are_learned_from_as_well(monkeypatch: pytest.M
     assert may - finds
 
 
+@pytest.mark.parametrize("is_timed", [False, True], ids=["hash hold-outs", "hold-outs by time"])
+def test_what_is_learned_is_each_pairs_share_of_what_its_viewer_found(
+    is_timed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = held_out(circles(is_timed=is_timed), monkeypatch)
+    learned = set()
+    for number, one in enumerate(seen):
+        found: dict[int, set[int]] = {}
+        for v, c in one.held.select("viewer", "candidate").iter_rows():
+            found.setdefault(v, set()).add(c)
+        _, share, *_, pairs, _ = training._examples(one, number, CONFIG.sources, Engine())
+        expected = [
+            1 / len(found[v]) if c in found.get(v, ()) else 0.0
+            for v, c in pairs.select("viewer", "candidate").iter_rows()
+        ]
+        assert share.tolist() == expected
+        learned |= set(expected)
+    assert {0.0, 0.5, 1.0} <= learned
+
+
+def test_a_forest_learns_shares_and_not_only_yes_or_no_whatever_the_order_of_the_rows() -> None:
+    rng = np.random.default_rng(6)
+    a, noise = rng.integers(0, 100, 4000), rng.integers(0, 100, 4000)
+    target = np.where(a > 60, 0.7, 1 / 7)
+    row_hash = rng.integers(0, 2**63, 4000, dtype=np.uint64)
+    order = rng.permutation(4000)
+    forest = boosting.fit([a, noise], target, row_hash)
+    other = boosting.fit([a[order], noise[order]], target[order], row_hash[order])
+    assert np.array_equal(forest.score([a, noise]), other.score([a, noise]))
+    assert np.abs(forest.score([a, noise]) / 10**6 - target).max() < 0.02
+
+
 def test_trees_learn_what_no_single_border_tells_and_score_in_whole_numbers() -> None:
     rng = np.random.default_rng(3)
     a, b = rng.integers(0, 100, 4000), rng.integers(0, 100, 4000)
