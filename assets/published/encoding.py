@@ -232,11 +232,13 @@ def list_buffers(lists: pl.Series) -> tuple[Longs, Longs, Flags]:
     Read-only, as they lie in memory where that can be.
     """
     filled = lists.cast(pl.List(pl.Int64)).rechunk()
-    array = (filled.fill_null([]) if filled.null_count() else filled).to_arrow(compat_level=pl.CompatLevel.oldest())
+    array: Any = (filled.fill_null([]) if filled.null_count() else filled).to_arrow(
+        compat_level=pl.CompatLevel.oldest()
+    )
     if len(array) == 0:
         return frozen(np.zeros(1, dtype=np.int64)), frozen(np.zeros(0, dtype=np.int64)), frozen(_NO_FLAGS)
     found = np.frombuffer(memoryview(array.buffers()[1]), dtype=np.int64)[array.offset : array.offset + len(array) + 1]
-    values = pl.from_arrow(array.values.slice(int(found[0]), int(found[-1] - found[0])))
+    values = pl.Series(pl.from_arrow(array.values.slice(int(found[0]), int(found[-1] - found[0]))))
     present = values.is_not_null().to_numpy() if values.null_count() else _NO_FLAGS
     return frozen(found - found[0]), frozen(values.fill_null(0).to_numpy()), frozen(present)
 

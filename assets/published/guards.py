@@ -18,6 +18,7 @@ from assets.published.guard_kernels import (
     IS_OBJECT_INNER,
     TYPE_SHIFT,
     UNKNOWN,
+    WORDS,
     Activities,
     Chains,
     Items,
@@ -36,6 +37,8 @@ _ACTIVITY: Final = (
     "id", "actor_id", "verb", "object_type", "object_id", "object_owner_id", "reply_to_user_id",
     "mentioned_user_ids", "group_id", "audience", "object_audience", "created_at",
 )  # fmt: skip
+_FACTS: Final = ("id", "actor_id", "reply_to_user_id", "group_id", "owner_id", "object_id", "created_at")
+"""In the order of the kernels' columns; the last of those holds the words."""
 _NOBODY: Final = -1
 
 
@@ -48,21 +51,26 @@ def feed_guards(items: pl.DataFrame, activities: pl.LazyFrame, reply_rule: Reply
     is not public; whom a reply is to, if being their friend is why it is shown.
     """
     acts = _activities(items, activities)
-    lists = guard_ids(acts, Chains(*chained(acts.facts)), _items(items), reply_rule == "friends")
-    return pl.DataFrame([list_series(name, *each) for name, each in zip(GUARDS, lists, strict=True)])
+    ids, cuts = guard_ids(acts, Chains(*chained(acts.facts)), _items(items), reply_rule == "friends")
+    return pl.DataFrame([list_series(*each) for each in zip(GUARDS, ids, cuts, strict=True)])
 
 
 def _items(items: pl.DataFrame) -> Items:
     cuts, sampled, _ = list_buffers(items["sample_actor_ids"])
     return Items(
-        *(_numbers(items[name]) for name in (
-            "viewer_id", "lead_activity_id", "lead_actor_id", "object_owner_id", "object_id")),
-        _codes(items["verb"], VERB),
-        _codes(items["object_type"], OBJECT_TYPE),
-        *(_numbers(items[name]) for name in ("actor_count", "first_activity_at", "last_activity_at")),
-        sampled,
-        cuts,
-    )  # fmt: skip
+        viewer=_numbers(items["viewer_id"]),
+        lead=_numbers(items["lead_activity_id"]),
+        lead_actor=_numbers(items["lead_actor_id"]),
+        owner=_numbers(items["object_owner_id"]),
+        object=_numbers(items["object_id"]),
+        verb=_codes(items["verb"], VERB),
+        type=_codes(items["object_type"], OBJECT_TYPE),
+        actor_count=_numbers(items["actor_count"]),
+        first_at=_numbers(items["first_activity_at"]),
+        last_at=_numbers(items["last_activity_at"]),
+        sampled=sampled,
+        sampled_cuts=cuts,
+    )
 
 
 def _activities(items: pl.DataFrame, activities: pl.LazyFrame) -> Activities:
@@ -74,15 +82,14 @@ def _activities(items: pl.DataFrame, activities: pl.LazyFrame) -> Activities:
     is_wanted = pl.col("id").is_in(wanted.implode()) | pl.col("object_id").is_in(several.implode())
     found = _with_owner(acts.filter(is_wanted).collect(), acts)
     cuts, mentioned, _ = list_buffers(found["mentioned_user_ids"])
-    facts = np.empty((found.height, 8), dtype=np.int64)
-    for column, name in enumerate((
-        "id", "actor_id", "reply_to_user_id", "group_id", "owner_id", "object_id", "created_at")):
+    facts = np.empty((found.height, len(_FACTS) + 1), dtype=np.int64)
+    for column, name in enumerate(_FACTS):
         facts[:, column] = _numbers(found[name])
     words = _codes(found["verb"], VERB) + (_codes(found["object_type"], OBJECT_TYPE).astype(np.int64) << TYPE_SHIFT)
     for name, flag in (("audience", IS_INNER), ("object_audience", IS_OBJECT_INNER)):
         words += found[name].ne_missing("public").to_numpy() * flag
-    facts[:, -1] = words
-    return Activities(facts, mentioned, cuts)  # fmt: skip
+    facts[:, WORDS] = words
+    return Activities(facts, mentioned, cuts)
 
 
 def _with_owner(found: pl.DataFrame, acts: pl.LazyFrame) -> pl.DataFrame:

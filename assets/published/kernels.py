@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assets.feed.kernels import kernel
-from assets.published.guard_kernels import once
+from assets.published.guard_kernels import once, part
 
 Bytes = NDArray[np.uint8]
 Longs = NDArray[np.int64]
@@ -40,7 +40,7 @@ _SHORT: Final = np.zeros(32, dtype=np.uint8)
 _SHORT[[8, 9, 10, 12, 13]] = np.frombuffer(b"btnfr", dtype=np.uint8)
 
 
-@kernel
+@part
 def _put(out: Bytes, at: int, data: Bytes, start: int, stop: int) -> int:
     # Unsigned: an index that might be negative is checked byte by byte, and a copy is not vectorised.
     to, since = np.uint64(at), np.uint64(start)
@@ -49,7 +49,7 @@ def _put(out: Bytes, at: int, data: Bytes, start: int, stop: int) -> int:
     return at + stop - start
 
 
-@kernel
+@part
 def _put_short(out: Bytes, at: int, data: Bytes, start: int, stop: int) -> int:
     """As ``_put``, in whole strides: what is written beyond the end is written over next."""
     to, since = np.uint64(at), np.uint64(start)
@@ -61,7 +61,7 @@ def _put_short(out: Bytes, at: int, data: Bytes, start: int, stop: int) -> int:
     return at + stop - start
 
 
-@kernel
+@part
 def _put_number(out: Bytes, at: int, value: int) -> int:
     rest = np.uint64(value)
     if value < 0:
@@ -86,7 +86,7 @@ def _put_number(out: Bytes, at: int, value: int) -> int:
     return at + width
 
 
-@kernel
+@part
 def _put_pair(out: Bytes, at: int, value: int, mark: int) -> int:
     """Two digits and what follows them."""
     out[at] = _PAIRS[np.uint64(2 * value)]
@@ -95,7 +95,7 @@ def _put_pair(out: Bytes, at: int, value: int, mark: int) -> int:
     return at + 3
 
 
-@kernel
+@part
 def _put_instant(out: Bytes, at: int, micros: int) -> int:
     """Proleptic Gregorian date of a count of days: Hinnant, "chrono-Compatible Low-Level Date Algorithms", 2014."""
     days, rest = micros // _DAY, micros % _DAY
@@ -147,12 +147,12 @@ def _put_escaped(out: Bytes, at: int, data: Bytes, start: int, stop: int) -> int
     return at
 
 
-@kernel
+@part
 def is_plain(texts: Bytes) -> bool:
     """Whether no byte of JSON text has to be escaped."""
     found = False
     for byte in texts:
-        found |= byte < 32 or byte == _QUOTE or byte == _BACKSLASH
+        found |= byte < 32 or byte in (_QUOTE, _BACKSLASH)
     return not found
 
 
@@ -294,9 +294,7 @@ def relative(cuts: Longs, starts: Longs, counts: Longs) -> tuple[NDArray[np.uint
 
 
 @kernel
-def interleaved(
-    ids: tuple[Longs, ...], cuts: tuple[Longs, ...], present: tuple[Flags, ...]
-) -> tuple[Longs, Longs]:
+def interleaved(ids: tuple[Longs, ...], cuts: tuple[Longs, ...], present: tuple[Flags, ...]) -> tuple[Longs, Longs]:
     """Per row, list after list, its ids that are ``present``, ascending and once; and the ``rows × lists + 1`` cuts.
 
     ``ids[list]`` between ``cuts[list]`` per row; an empty ``present[list]`` tells that all are.

@@ -139,7 +139,7 @@ def document_rows(keys: pl.Series, bodies: pl.Series) -> pa.Table:
 
 def document_etags(data: Bytes, cuts: Longs) -> npt.NDArray[np.uint64]:
     """The entity tag of each document as a number. Documents of few words are the same for many: hashed once."""
-    view, known = memoryview(data), dict[bytes, int]()
+    view, known = data.data, dict[bytes, int]()
     etags = np.empty(len(cuts) - 1, dtype=np.uint64)
     for row, (begin, end) in enumerate(pairwise(cuts.tolist())):
         document = bytes(view[begin:end])
