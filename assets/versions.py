@@ -19,8 +19,8 @@ ALSO: dict[str, tuple[str, ...]] = {
     "digests": ("assets/local_time.py", "store/zones.py", "store/payloads/digest_words.py"),
     "premium": ("store/zones.py",),
     "published": (
-        "assets/feed/kernels.py", "assets/friends", "quality/truths.py", "store/datasets.py", "store/payloads",
-        "store/serving",
+        "assets/feed/kernels.py", "assets/friends", "quality/feed.py", "quality/truths.py", "store/datasets.py",
+        "store/payloads", "store/serving",
     ),
 }  # fmt: skip
 """Sources outside its folder that decide a product's bytes."""

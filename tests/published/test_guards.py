@@ -115,17 +115,18 @@ def test_more_guards_than_room_was_made_for_are_all_there() -> None:
 
 
 any_number = st.integers(-(2**63), 2**63 - 1)
+any_text = st.text(st.characters(exclude_categories=["Cs"]), max_size=9)
+any_row = st.tuples(
+    any_number | st.none(),
+    any_number | st.none(),
+    st.lists(any_number, max_size=3),
+    any_text | st.none(),
+    st.none() | st.sampled_from(OBJECT_TYPES),
+    st.booleans() | st.none(),
+)
 
 
-@given(
-    st.lists(
-        st.tuples(
-            any_number | st.none(), any_number | st.none(), st.lists(any_number, max_size=3), st.text(st.characters(exclude_categories=["Cs"]), max_size=9),
-            st.none() | st.sampled_from(OBJECT_TYPES), st.booleans() | st.none(),
-        ),
-        max_size=9,
-    )
-)  # fmt: skip
+@given(st.lists(any_row, max_size=9))
 @settings(max_examples=50, deadline=None)
 def test_json_reads_back_as_the_row_it_was_made_of(rows: list[tuple[Any, ...]]) -> None:
     kinds = {"n": pl.Int64, "n_id": pl.Int64, "ids": pl.List(pl.Int64), "a_rather_long_name_of_a_field_that_is_text":
