@@ -56,7 +56,7 @@ def feed_guards(items: pl.DataFrame, activities: pl.LazyFrame, reply_rule: Reply
 
 
 def _items(items: pl.DataFrame) -> Items:
-    cuts, sampled, _ = list_buffers(items["sample_actor_ids"])
+    sampled, cuts = _ids(items["sample_actor_ids"])
     return Items(
         viewer=_numbers(items["viewer_id"]),
         lead=_numbers(items["lead_activity_id"]),
@@ -81,7 +81,7 @@ def _activities(items: pl.DataFrame, activities: pl.LazyFrame) -> Activities:
     several = items.filter(pl.col("actor_count") > 1)["object_id"].unique()
     is_wanted = pl.col("id").is_in(wanted.implode()) | pl.col("object_id").is_in(several.implode())
     found = _with_owner(acts.filter(is_wanted).collect(), acts)
-    cuts, mentioned, _ = list_buffers(found["mentioned_user_ids"])
+    mentioned, cuts = _ids(found["mentioned_user_ids"])
     facts = np.empty((found.height, len(_FACTS) + 1), dtype=np.int64)
     for column, name in enumerate(_FACTS):
         facts[:, column] = _numbers(found[name])
@@ -108,6 +108,12 @@ def _numbers(column: pl.Series) -> Longs:
     """Ids and instants as they lie in memory; null is nobody."""
     numbers: Longs = frozen(column.to_physical().fill_null(_NOBODY).to_numpy())
     return numbers
+
+
+def _ids(lists: pl.Series) -> tuple[Longs, Longs]:
+    """The ids of all lists end to end, null is nobody; and the cuts."""
+    cuts, ids, present = list_buffers(lists)
+    return (frozen(np.where(present, ids, _NOBODY)) if present.size else ids), cuts
 
 
 def _codes(words: pl.Series, vocabulary: pl.Enum) -> npt.NDArray[np.uint8]:

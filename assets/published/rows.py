@@ -225,16 +225,16 @@ class _Frames:
     """A column of zstd frames, filled some rows at a time."""
 
     def __init__(self) -> None:
-        self._data: list[bytes] = []
+        self._data = bytearray()
         self._sizes: list[Longs] = [np.zeros(0, dtype=np.int64)]
 
     def add(self, data: Bytes, cuts: Longs) -> None:
         frames, frame_cuts = compressed(data, cuts)
-        self._data.append(frames)
+        self._data += frames
         self._sizes.append(np.diff(frame_cuts))
 
     def array(self) -> pa.Array[Any]:
-        return binary(cumulative(np.concatenate(self._sizes)), b"".join(self._data))
+        return binary(cumulative(np.concatenate(self._sizes)), self._data)
 
 
 def _laid(

@@ -27,7 +27,7 @@ activity = st.fixed_dictionaries(
         "object_id": few,
         "object_owner_id": st.none() | few,
         "reply_to_user_id": st.none() | few,
-        "mentioned_user_ids": st.lists(few, max_size=40),
+        "mentioned_user_ids": st.lists(few | st.none(), max_size=40),
         "group_id": st.none() | few,
         "audience": st.sampled_from(["public", "friends", "only_me"]),
         "object_audience": st.sampled_from(["public", "friends"]),
