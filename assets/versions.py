@@ -19,7 +19,7 @@ ALSO: dict[str, tuple[str, ...]] = {
     "digests": ("assets/local_time.py", "store/zones.py", "store/payloads/digest_words.py"),
     "premium": ("store/zones.py",),
     "published": (
-        "assets/digests/allowed.py", "assets/feed/kernels.py", "assets/friends", "quality/truths.py",
+        "assets/digests/allowed.py", "assets/feed/kernels.py", "assets/friends", "quality/feed.py", "quality/truths.py",
         "store/datasets.py", "store/payloads", "store/serving",
     ),
 }  # fmt: skip

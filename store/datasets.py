@@ -7,12 +7,14 @@ lifecycle (``store.generations``), or how rows are made (``assets.published``). 
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import pyarrow as pa
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -115,18 +117,50 @@ class DatasetRows:
     """What became of the rows it was made of; None: every row of the table is one of them."""
 
 
-def write_dataset(path: Path, name: str, table: pa.Table) -> str:
-    """Write a dataset's Arrow IPC file; returns the hash of its schema. Same table, same bytes.
+@dataclass(frozen=True)
+class WrittenDataset:
+    """What a manifest says of a dataset's file."""
+
+    schema_hash: str
+    bytes: int
+    sha256: str
+
+
+class _Hashed(io.RawIOBase):
+    """A file whose bytes are hashed as they are written, not read again for it."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        super().__init__()
+        self._file = file
+        self.size = 0
+        self.digest = hashlib.sha256()
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        """All of ``data``."""
+        self.digest.update(data)
+        self.size += memoryview(data).nbytes
+        return self._file.write(data)
+
+
+def write_dataset(path: Path, name: str, table: pa.Table) -> WrittenDataset:
+    """Write a dataset's Arrow IPC file. Same table, same bytes.
 
     Raises ``ValueError`` when the table does not have the layout of that dataset.
     """
     schema = SCHEMAS[name]
     if not table.schema.equals(schema):
         raise ValueError(f"dataset {name} has the schema {table.schema}, its layout is {schema}")
-    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, schema) as writer:
-        for batch in table.combine_chunks().to_batches(max_chunksize=ROWS_PER_BATCH):
-            writer.write_batch(batch)
-    return schema_hash({field.name: field.type for field in schema})
+    with path.open("wb") as file:
+        hashed = _Hashed(file)
+        with pa.ipc.new_file(pa.PythonFile(hashed, "w"), schema) as writer:
+            for batch in table.combine_chunks().to_batches(max_chunksize=ROWS_PER_BATCH):
+                writer.write_batch(batch)
+    return WrittenDataset(
+        schema_hash({field.name: field.type for field in schema}), hashed.size, hashed.digest.hexdigest()
+    )
 
 
 def check_payloads(generation: Generation) -> None:

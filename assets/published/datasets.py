@@ -16,10 +16,11 @@ import pyarrow as pa
 
 from assets.published.carry import rows_of_known, still_allowed, still_recommendable
 from assets.published.digests import detail_rows, digest_list
-from assets.published.feed import ReplyRule, feed_list, tombstone_documents
+from assets.published.feed import feed_list, tombstone_documents
 from assets.published.feed import score_documents as feed_scores
 from assets.published.friends import recommendation_list
 from assets.published.friends import score_documents as friend_scores
+from assets.published.guards import ReplyRule
 from assets.published.metrics import metric_documents
 from assets.published.people import feed_viewers, known_users, user_documents, wanting_recommendations
 from assets.published.premium import entitlement_list, usage_list

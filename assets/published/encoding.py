@@ -7,6 +7,7 @@ products' files of this folder), the rows of a dataset (``rows``). Pure.
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -15,14 +16,41 @@ import polars as pl
 import pyarrow as pa
 import zstandard
 
-from assets.published.kernels import BOOL, ID, IDS, INSTANT, NUMBER, TEXT, Bytes, Longs, distinct, json_rows, together
+from assets.published.kernels import (
+    CHOICE,
+    ID,
+    IDS,
+    INSTANT,
+    NUMBER,
+    STRIDE,
+    TEXT,
+    Bytes,
+    Flags,
+    Longs,
+    interleaved,
+    json_bound,
+    json_rows,
+)
 
 _PARAMETERS: Final = zstandard.ZstdCompressionParameters.from_level(1, window_log=17, hash_log=12, min_match=6)
 """Level 1 with tables of a page's size: as small, and a quarter cheaper to make."""
 
 ROWS_AT_ONCE: Final = 32_768
 _SEGMENT_WORDS: Final = 2
-_NOBODY: Final = -1
+_NO_FLAGS: Final = np.zeros(0, dtype=np.bool_)
+
+
+class Scratch:
+    """A buffer that is used again: new memory costs more than what is written into it."""
+
+    def __init__(self) -> None:
+        self._bytes = np.empty(0, dtype=np.uint8)
+
+    def of(self, size: int) -> Bytes:
+        """``size`` bytes or more, whose last content is lost."""
+        if len(self._bytes) < size:
+            self._bytes = np.empty(size, dtype=np.uint8)
+        return self._bytes
 
 
 def json_texts(frame: pl.DataFrame) -> pl.Series:
@@ -31,78 +59,128 @@ def json_texts(frame: pl.DataFrame) -> pl.Series:
     By the conventions of the API (06.2): an integer whose name ends in ``_id`` and the integers of a list are
     decimal strings, an instant is RFC 3339 in UTC with microseconds, other integers, bools and texts are JSON's.
     """
-    names = _named(frame.columns)
-    slices = frame.iter_slices(ROWS_AT_ONCE) if frame.height else [frame]
-    return pl.concat([text_series("fragment", *_json_bytes(names, rows)) for rows in slices], rechunk=False)
+    parts, items = [], _Objects(frame)
+    for first in range(0, max(frame.height, 1), ROWS_AT_ONCE):
+        data, cuts = items.rows(first, min(ROWS_AT_ONCE, frame.height - first))
+        parts.append(text_series("fragment", data.copy(), cuts))
+    return pl.concat(parts, rechunk=False)
 
 
-def fragment_bytes(fragments: pl.Series) -> tuple[Bytes, Longs]:
-    """The bytes of a column of JSON texts, or of structs (as :func:`json_texts`); end to end, and the cuts."""
-    if fragments.dtype == pl.String:
-        cuts, data = text_buffers(fragments)
+class Fragments:
+    """A column of JSON texts, or of structs (as :func:`json_texts`), as bytes: some rows at a time."""
+
+    def __init__(self, fragments: pl.Series) -> None:
+        self._texts = fragments.rechunk()
+        self._objects = None if fragments.dtype == pl.String else _Objects(fragments.struct.unnest())
+
+    def rows(self, first: int, count: int) -> tuple[Bytes, Longs]:
+        """Their bytes, end to end, and the cuts; they are there until the next call."""
+        if self._objects is not None:
+            return self._objects.rows(first, count)
+        cuts, data = text_buffers(self._texts.slice(first, count))
         return data, cuts
-    frame = fragments.struct.unnest()
-    return _json_bytes(_named(frame.columns), frame)
 
 
-def _json_bytes(names: tuple[Bytes, Longs], frame: pl.DataFrame) -> tuple[Bytes, Longs]:
-    values = _Values(frame.height)
-    for column in frame.iter_columns():
-        values.add(column)
-    data, cuts = json_rows(*names, *values.arrays())
-    return data, cuts
+@dataclass(frozen=True)
+class _Column:
+    """One field: its kind, its slot among those of its kind, its values where they lie, where it is null."""
+
+    kind: int
+    slot: int
+    values: Any
+    is_there: Flags | None
+    base: int = 0
+    """Of a choice: what its first word is among the words of all fields."""
 
 
-class _Values:
-    """Columns as the arguments of ``json_rows``."""
+class _Objects:
+    """Rows of a frame as JSON objects: the arguments of ``json_rows``, read where the columns lie in memory."""
 
-    def __init__(self, rows: int) -> None:
-        self._rows = rows
-        self._kinds: list[int] = []
-        self._slots: list[int] = []
-        self._present: list[npt.NDArray[np.bool_]] = []
-        self._numbers: list[Longs] = []
-        self._texts: list[tuple[Longs, Bytes]] = []
-        self._ids: list[tuple[Longs, Longs]] = []
+    def __init__(self, frame: pl.DataFrame) -> None:
+        words: list[str] = []
+        self._columns: list[_Column] = []
+        slots = dict.fromkeys(_SLOTS.values(), 0)
+        for column in frame.rechunk().iter_columns():
+            kind = _kind(column)
+            mask = column.is_not_null().to_numpy() if column.null_count() else None
+            self._columns.append(_Column(kind, slots[_SLOTS[kind]], _values(column, kind), mask, len(words)))
+            slots[_SLOTS[kind]] += 1
+            words += _words(column) if kind == CHOICE else []
+        quotes = ['"' if column.kind in (ID, TEXT, INSTANT) else "" for column in self._columns]
+        names = [("{" if i == 0 else ",") + json.dumps(name) + ":" for i, name in enumerate(frame.columns)]
+        self._heads = _padded([name + quote for name, quote in zip(names, quotes, strict=True)])
+        self._choices = _padded(words)
+        self._numbers = slots[NUMBER]
+        self._kinds = np.array([column.kind for column in self._columns], dtype=np.int64)
+        self._slots = np.array([column.slot for column in self._columns], dtype=np.int64)
+        self._scratch = Scratch()
 
-    def add(self, column: pl.Series) -> None:
-        """The next field."""
-        self._present.append(column.is_not_null().to_numpy())
-        if column.dtype == pl.String:
-            self._put(TEXT, self._texts, text_buffers(column.fill_null("")))
-        elif isinstance(column.dtype, pl.List):
-            cuts, ids, present = list_buffers(column)
-            if not present.all():
-                raise ValueError(f"a list of {column.name} holds null")
-            self._put(IDS, self._ids, (cuts, ids))
-        else:
-            kind = NUMBER
-            if isinstance(column.dtype, pl.Datetime):
-                kind = INSTANT
-            elif column.dtype == pl.Boolean:
-                kind = BOOL
-            elif column.name.endswith("_id"):
-                kind = ID
-            self._put(kind, self._numbers, column.to_physical().cast(pl.Int64).fill_null(0).to_numpy())
-
-    def _put(self, kind: int, kept: list[Any], value: Any) -> None:
-        self._kinds.append(kind)
-        self._slots.append(len(kept))
-        kept.append(value)
-
-    def arrays(self) -> tuple[Any, ...]:
-        """Kinds, slots, presence, numbers, texts and their cuts, ids and their cuts."""
-        texts, text_cuts = _stacked(self._texts, self._rows, np.uint8)
-        ids, id_cuts = _stacked(self._ids, self._rows, np.int64)
-        numbers = np.stack(self._numbers) if self._numbers else np.zeros((0, self._rows), dtype=np.int64)
-        kinds, slots = (np.array(each, dtype=np.int64) for each in (self._kinds, self._slots))
-        return kinds, slots, np.stack(self._present), numbers, texts, text_cuts, ids, id_cuts
+    def rows(self, first: int, count: int) -> tuple[Bytes, Longs]:
+        """The JSON of some rows, end to end, and the cuts; it is there until the next call."""
+        rows = slice(first, first + count)
+        present = np.ones((len(self._columns), count), dtype=np.bool_)
+        numbers = np.empty((self._numbers, count), dtype=np.int64)
+        texts: list[tuple[Longs, Any]] = []
+        ids: list[tuple[Longs, Any]] = []
+        for column, is_there in zip(self._columns, present, strict=True):
+            if column.is_there is not None:
+                is_there[:] = column.is_there[rows]
+            if column.kind == TEXT:
+                texts.append(text_buffers(column.values.slice(first, count)))
+            elif column.kind == IDS:
+                cuts = column.values[0][first : first + count + 1]
+                ids.append((cuts - cuts[0], column.values[1][cuts[0] : cuts[-1]]))
+            else:
+                np.add(column.values[rows], column.base if column.kind == CHOICE else 0, out=numbers[column.slot])
+        text, text_cuts = _stacked(texts, count, np.uint8)
+        id_, id_cuts = _stacked(ids, count, np.int64)
+        out = self._scratch.of(json_bound(self._heads[0], text_cuts, id_cuts, count, len(self._columns)))
+        kinds = (*self._heads, self._kinds, self._slots)
+        cuts = json_rows(out, count, *kinds, present, numbers, *self._choices, text, text_cuts, id_, id_cuts)
+        return out[: cuts[-1]], cuts
 
 
-def _named(names: list[str]) -> tuple[Bytes, Longs]:
-    """What precedes each field's value, end to end, and the cuts."""
-    heads = [("{" if i == 0 else ",") + json.dumps(name) + ":" for i, name in enumerate(names)]
-    return np.frombuffer("".join(heads).encode(), dtype=np.uint8), cumulative([len(head) for head in heads])
+_SLOTS: Final = {NUMBER: NUMBER, ID: NUMBER, INSTANT: NUMBER, CHOICE: NUMBER, TEXT: TEXT, IDS: IDS}
+"""Which slots a value of each kind is read from."""
+
+
+def _kind(column: pl.Series) -> int:
+    kind = column.dtype
+    if kind == pl.String:
+        return TEXT
+    if isinstance(kind, pl.List):
+        return IDS
+    if isinstance(kind, pl.Enum) or kind == pl.Boolean:
+        return CHOICE
+    if isinstance(kind, pl.Datetime):
+        return INSTANT
+    return ID if column.name.endswith("_id") else NUMBER
+
+
+def _words(column: pl.Series) -> list[str]:
+    """The JSON of each value of a column of few."""
+    if isinstance(column.dtype, pl.Enum):
+        return [json.dumps(word, ensure_ascii=False) for word in column.dtype.categories]
+    return ["false", "true"]
+
+
+def _values(column: pl.Series, kind: int) -> Any:
+    if kind == TEXT:
+        return column
+    if kind == IDS:
+        cuts, ids, present = list_buffers(column)
+        if not present.all():
+            raise ValueError(f"a list of {column.name} holds null")
+        return cuts, ids
+    plain = column.to_physical()
+    return (plain.fill_null(value=False) if plain.dtype == pl.Boolean else plain.fill_null(0)).to_numpy()
+
+
+def _padded(texts: list[str]) -> tuple[Bytes, Longs]:
+    """Short texts end to end, readable a stride beyond, and the cuts."""
+    encoded_texts = [text.encode() for text in texts]
+    data = np.frombuffer(b"".join(encoded_texts) + bytes(STRIDE), dtype=np.uint8)
+    return data, cumulative([len(text) for text in encoded_texts])
 
 
 def _stacked(parts: list[tuple[Longs, Any]], rows: int, kind: Any) -> tuple[Any, Longs]:
@@ -110,31 +188,15 @@ def _stacked(parts: list[tuple[Longs, Any]], rows: int, kind: Any) -> tuple[Any,
     bases = cumulative([len(values) for _, values in parts])
     cuts = np.zeros((len(parts), rows + 1), dtype=np.int64)
     for slot, (own, _) in enumerate(parts):
-        cuts[slot] = own + bases[slot]
+        np.add(own, bases[slot], out=cuts[slot])
     return np.concatenate([values for _, values in parts]) if parts else np.zeros(0, dtype=kind), cuts
-
-
-def united(name: str, frame: pl.DataFrame) -> pl.Series:
-    """Per row the distinct ids of all columns, each of ids or of lists of ids, ascending; null is nobody."""
-    lists = [each for each in frame.iter_columns() if isinstance(each.dtype, pl.List)]
-    single = [each.fill_null(_NOBODY).to_numpy() for each in frame.iter_columns() if each.dtype == pl.Int64]
-    numbers = np.stack(single) if single else np.zeros((0, frame.height), dtype=np.int64)
-    parts = [(cuts, np.where(is_there, ids, _NOBODY)) for cuts, ids, is_there in map(list_buffers, lists)]
-    ids, cuts = together(numbers, *_stacked(parts, frame.height, np.int64))
-    return list_series(name, *distinct(ids, cuts, ids >= 0))
 
 
 def guard_lists(*columns: pl.Series) -> tuple[Longs, Longs]:
     """Per row, column after column, the distinct ids of its list, ascending; and the ``rows × columns + 1`` cuts."""
-    made = [distinct(ids, cuts, present) for cuts, ids, present in map(list_buffers, columns)]
-    sizes = np.stack([np.diff(cuts) for _, cuts in made], axis=1)
-    out = cumulative(sizes.ravel())
-    ids = np.empty(out[-1], dtype=np.int64)
-    for kind, (values, cuts) in enumerate(made):
-        begins = out[kind : -1 : len(made)]
-        within = np.arange(len(values)) - np.repeat(cuts[:-1], sizes[:, kind])
-        ids[np.repeat(begins, sizes[:, kind]) + within] = values
-    return ids, out
+    cuts, ids, present = zip(*map(list_buffers, columns), strict=True)
+    made: tuple[Longs, Longs] = interleaved(ids, cuts, present)
+    return made
 
 
 def compressed(data: Bytes, cuts: Longs) -> tuple[bytes, Longs]:
@@ -164,13 +226,28 @@ def text_buffers(texts: pl.Series) -> tuple[Longs, Bytes]:
     return found - base, np.frombuffer(memoryview(data or b""), dtype=np.uint8)[base : int(found[-1])]
 
 
-def list_buffers(lists: pl.Series) -> tuple[Longs, Longs, npt.NDArray[np.bool_]]:
-    """Cuts (n + 1), the values of a column of lists of integers, and which are not null."""
-    if len(lists) == 0:
-        return np.zeros(1, dtype=np.int64), np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.bool_)
-    filled = lists.cast(pl.List(pl.Int64)).fill_null([])
-    values = filled.explode(keep_nulls=False, empty_as_null=False)
-    return cumulative(filled.list.len().to_numpy()), values.fill_null(0).to_numpy(), values.is_not_null().to_numpy()
+def list_buffers(lists: pl.Series) -> tuple[Longs, Longs, Flags]:
+    """Cuts (n + 1), the values of a column of lists of integers, and which are not null (empty where all are).
+
+    Read-only, as they lie in memory where that can be.
+    """
+    filled = lists.cast(pl.List(pl.Int64)).rechunk()
+    array: Any = (filled.fill_null([]) if filled.null_count() else filled).to_arrow(
+        compat_level=pl.CompatLevel.oldest()
+    )
+    if len(array) == 0:
+        return frozen(np.zeros(1, dtype=np.int64)), frozen(np.zeros(0, dtype=np.int64)), frozen(_NO_FLAGS)
+    found = np.frombuffer(memoryview(array.buffers()[1]), dtype=np.int64)[array.offset : array.offset + len(array) + 1]
+    values = pl.Series(pl.from_arrow(array.values.slice(int(found[0]), int(found[-1] - found[0]))))
+    present = values.is_not_null().to_numpy() if values.null_count() else _NO_FLAGS
+    return frozen(found - found[0]), frozen(values.fill_null(0).to_numpy()), frozen(present)
+
+
+def frozen(values: Any) -> Any:
+    """The same array, read-only: compiled code is kept once for all that are."""
+    view = values.view()
+    view.flags.writeable = False
+    return view
 
 
 def text_series(name: str, data: Bytes, cuts: Longs) -> pl.Series:

@@ -12,31 +12,35 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assets.feed.kernels import kernel
+from assets.published.guard_kernels import once, part
 
 Bytes = NDArray[np.uint8]
 Longs = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
-NUMBER, ID, IDS, TEXT, BOOL, INSTANT = range(6)
-"""How a value is written: ``12``, ``"12"``, ``["12","13"]``, ``"twelve"``, ``true``, an RFC 3339 instant."""
+NUMBER, ID, IDS, TEXT, CHOICE, INSTANT = range(6)
+"""How a value is written: ``12``, ``"12"``, ``["12","13"]``, ``"twelve"``, one of some texts, an RFC 3339 instant."""
+
+STRIDE: Final = 32
+"""Short texts are copied so many bytes at a time: their buffer must be readable so far beyond their end."""
 
 _QUOTE: Final = ord('"')
 _BACKSLASH: Final = ord("\\")
 _COMMA: Final = ord(",")
+_NEWLINE: Final = ord("\n")
 _ZERO: Final = ord("0")
 _DAY: Final = 86_400_000_000
 _WIDEST_NUMBER: Final = 22
 _WIDEST_TEXT_BYTE: Final = 6
 _WIDEST_INSTANT: Final = 29
 _HEX: Final = np.frombuffer(b"0123456789abcdef", dtype=np.uint8)
+_PAIRS: Final = np.frombuffer("".join(f"{pair:02}" for pair in range(100)).encode(), dtype=np.uint8)
+_TENS: Final = np.array([10**power for power in range(1, 20)], dtype=np.uint64)
 _SHORT: Final = np.zeros(32, dtype=np.uint8)
 _SHORT[[8, 9, 10, 12, 13]] = np.frombuffer(b"btnfr", dtype=np.uint8)
-_NULL: Final = np.frombuffer(b"null", dtype=np.uint8)
-_TRUE: Final = np.frombuffer(b"true", dtype=np.uint8)
-_FALSE: Final = np.frombuffer(b"false", dtype=np.uint8)
 
 
-@kernel
+@part
 def _put(out: Bytes, at: int, data: Bytes, start: int, stop: int) -> int:
     # Unsigned: an index that might be negative is checked byte by byte, and a copy is not vectorised.
     to, since = np.uint64(at), np.uint64(start)
@@ -45,32 +49,53 @@ def _put(out: Bytes, at: int, data: Bytes, start: int, stop: int) -> int:
     return at + stop - start
 
 
-@kernel
+@part
+def _put_short(out: Bytes, at: int, data: Bytes, start: int, stop: int) -> int:
+    """As ``_put``, in whole strides: what is written beyond the end is written over next."""
+    to, since = np.uint64(at), np.uint64(start)
+    for _ in range(np.uint64(stop - start + STRIDE - 1) // np.uint64(STRIDE)):
+        for i in range(np.uint64(STRIDE)):
+            out[to + i] = data[since + i]
+        to += np.uint64(STRIDE)
+        since += np.uint64(STRIDE)
+    return at + stop - start
+
+
+@part
 def _put_number(out: Bytes, at: int, value: int) -> int:
     rest = np.uint64(value)
     if value < 0:
         out[at] = 45
         at += 1
         rest = np.uint64(-(value + 1)) + np.uint64(1)
-    width, left = 1, rest
-    while left >= np.uint64(10):
-        left //= np.uint64(10)
+    width = 1
+    while width < 20 and rest >= _TENS[width - 1]:
         width += 1
-    for i in range(at + width - 1, at - 1, -1):
-        out[i] = _ZERO + rest % np.uint64(10)
-        rest //= np.uint64(10)
+    to = at + width
+    while rest >= np.uint64(100):
+        pair = rest % np.uint64(100)
+        rest //= np.uint64(100)
+        to -= 2
+        out[to] = _PAIRS[2 * pair]
+        out[to + 1] = _PAIRS[2 * pair + np.uint64(1)]
+    if rest >= np.uint64(10):
+        out[at] = _PAIRS[2 * rest]
+        out[at + 1] = _PAIRS[2 * rest + np.uint64(1)]
+    else:
+        out[at] = _ZERO + rest
     return at + width
 
 
-@kernel
-def _put_padded(out: Bytes, at: int, value: int, width: int) -> int:
-    for i in range(at + width - 1, at - 1, -1):
-        out[i] = _ZERO + value % 10
-        value //= 10
-    return at + width
+@part
+def _put_pair(out: Bytes, at: int, value: int, mark: int) -> int:
+    """Two digits and what follows them."""
+    out[at] = _PAIRS[np.uint64(2 * value)]
+    out[at + 1] = _PAIRS[np.uint64(2 * value + 1)]
+    out[at + 2] = mark
+    return at + 3
 
 
-@kernel
+@part
 def _put_instant(out: Bytes, at: int, micros: int) -> int:
     """Proleptic Gregorian date of a count of days: Hinnant, "chrono-Compatible Low-Level Date Algorithms", 2014."""
     days, rest = micros // _DAY, micros % _DAY
@@ -83,22 +108,17 @@ def _put_instant(out: Bytes, at: int, micros: int) -> int:
     day = of_year - (153 * march_month + 2) // 5 + 1
     month = march_month + 3 if march_month < 10 else march_month - 9
     year = year_of_era + era * 400 + (1 if month <= 2 else 0)
-    seconds = rest // 1_000_000
-    at = _put_padded(out, at, year, 4)
-    out[at] = 45
-    at = _put_padded(out, at + 1, month, 2)
-    out[at] = 45
-    at = _put_padded(out, at + 1, day, 2)
-    out[at] = 84
-    at = _put_padded(out, at + 1, seconds // 3_600, 2)
-    out[at] = 58
-    at = _put_padded(out, at + 1, seconds // 60 % 60, 2)
-    out[at] = 58
-    at = _put_padded(out, at + 1, seconds % 60, 2)
-    out[at] = 46
-    at = _put_padded(out, at + 1, rest % 1_000_000, 6)
-    out[at] = 90
-    return at + 1
+    seconds, micro = rest // 1_000_000, rest % 1_000_000
+    at = _put_pair(out, at, year // 100, _ZERO) - 1
+    at = _put_pair(out, at, year % 100, ord("-"))
+    at = _put_pair(out, at, month, ord("-"))
+    at = _put_pair(out, at, day, ord("T"))
+    at = _put_pair(out, at, seconds // 3_600, ord(":"))
+    at = _put_pair(out, at, seconds // 60 % 60, ord(":"))
+    at = _put_pair(out, at, seconds % 60, ord("."))
+    at = _put_pair(out, at, micro // 10_000, _ZERO) - 1
+    at = _put_pair(out, at, micro // 100 % 100, _ZERO) - 1
+    return _put_pair(out, at, micro % 100, ord("Z"))
 
 
 @kernel
@@ -127,74 +147,107 @@ def _put_escaped(out: Bytes, at: int, data: Bytes, start: int, stop: int) -> int
     return at
 
 
-@kernel
-def json_rows(
-    names: Bytes,
-    name_cuts: Longs,
-    kinds: Longs,
-    slots: Longs,
-    present: Flags,
-    numbers: Longs,
-    texts: Bytes,
-    text_cuts: Longs,
-    ids: Longs,
-    id_cuts: Longs,
-) -> tuple[Bytes, Longs]:
-    """One compact JSON object per row; their bytes end to end and the ``rows + 1`` cuts between them.
+@part
+def is_plain(texts: Bytes) -> bool:
+    """Whether no byte of JSON text has to be escaped."""
+    found = False
+    for byte in texts:
+        found |= byte < 32 or byte in (_QUOTE, _BACKSLASH)
+    return not found
 
-    Per field: what precedes its value (``names`` between ``name_cuts``), its kind, its slot, where it is not null
-    (``present[field, row]``). Slots: rows of ``numbers`` (numbers, ids, bools, microseconds), of ``text_cuts``
-    (into ``texts``) or of ``id_cuts`` (into ``ids``), by kind.
-    """
-    fields, rows = present.shape
-    cuts = np.zeros(rows + 1, dtype=np.int64)
-    bound = rows * (names.size + fields * (_WIDEST_INSTANT + 1) + 1)
+
+@kernel
+def json_bound(heads: Bytes, text_cuts: Longs, id_cuts: Longs, rows: int, fields: int) -> int:
+    """No fewer bytes than :func:`json_rows` writes; ``rows`` as there."""
+    bound = rows * (heads.size + fields * (_WIDEST_INSTANT + 1 + STRIDE) + 1) + STRIDE
     for slot in range(text_cuts.shape[0]):
         bound += _WIDEST_TEXT_BYTE * (text_cuts[slot, rows] - text_cuts[slot, 0])
     for slot in range(id_cuts.shape[0]):
         bound += (_WIDEST_NUMBER + 1) * (id_cuts[slot, rows] - id_cuts[slot, 0])
-    out, at = np.empty(bound, dtype=np.uint8), 0  # what is never written costs no memory
+    return bound
+
+
+@kernel
+def json_rows(
+    out: Bytes,
+    rows: int,
+    heads: Bytes,
+    head_cuts: Longs,
+    kinds: Longs,
+    slots: Longs,
+    present: Flags,
+    numbers: Longs,
+    choices: Bytes,
+    choice_cuts: Longs,
+    texts: Bytes,
+    text_cuts: Longs,
+    ids: Longs,
+    id_cuts: Longs,
+) -> Longs:
+    """One compact JSON object per row, end to end into ``out``; returns the ``rows + 1`` cuts between them.
+
+    Per field: what precedes its value (``heads`` between ``head_cuts``, the quote of a text included), its kind, its
+    slot, where it is not null (``present[field, row]``). Slots: rows of ``numbers`` (numbers, ids, microseconds, places
+    in ``choice_cuts``), of ``text_cuts`` (into ``texts``) or of ``id_cuts`` (into ``ids``), by kind. ``heads`` and
+    ``choices`` are padded by :data:`STRIDE`.
+    """
+    cuts, plain, at = np.zeros(rows + 1, dtype=np.int64), is_plain(texts), 0
     for row in range(rows):
-        for field in range(fields):
+        for field in range(kinds.size):
             kind, slot = kinds[field], slots[field]
-            at = _put(out, at, names, name_cuts[field], name_cuts[field + 1])
+            at = _put_short(out, at, heads, head_cuts[field], head_cuts[field + 1])
             if not present[field, row]:
-                at = _put(out, at, _NULL, 0, 4)
+                at -= 1 if out[at - 1] == _QUOTE else 0
+                out[at], out[at + 1], out[at + 2], out[at + 3] = 110, 117, 108, 108
+                at += 4
             elif kind == NUMBER:
                 at = _put_number(out, at, numbers[slot, row])
-            elif kind == BOOL:
-                at = _put(out, at, _TRUE, 0, 4) if numbers[slot, row] else _put(out, at, _FALSE, 0, 5)
+            elif kind == CHOICE:
+                choice = numbers[slot, row]
+                at = _put_short(out, at, choices, choice_cuts[choice], choice_cuts[choice + 1])
             elif kind == IDS:
                 out[at] = 91
                 at += 1
                 for i in range(id_cuts[slot, row], id_cuts[slot, row + 1]):
-                    if i > id_cuts[slot, row]:
-                        out[at] = _COMMA
-                        at += 1
                     out[at] = _QUOTE
                     at = _put_number(out, at + 1, ids[i])
-                    out[at] = _QUOTE
-                    at += 1
+                    out[at], out[at + 1] = _QUOTE, _COMMA
+                    at += 2
+                at -= 1 if id_cuts[slot, row + 1] > id_cuts[slot, row] else 0
                 out[at] = 93
                 at += 1
             else:
-                out[at] = _QUOTE
                 if kind == ID:
-                    at = _put_number(out, at + 1, numbers[slot, row])
+                    at = _put_number(out, at, numbers[slot, row])
                 elif kind == INSTANT:
-                    at = _put_instant(out, at + 1, numbers[slot, row])
+                    at = _put_instant(out, at, numbers[slot, row])
+                elif plain:
+                    at = _put(out, at, texts, text_cuts[slot, row], text_cuts[slot, row + 1])
                 else:
-                    at = _put_escaped(out, at + 1, texts, text_cuts[slot, row], text_cuts[slot, row + 1])
+                    at = _put_escaped(out, at, texts, text_cuts[slot, row], text_cuts[slot, row + 1])
                 out[at] = _QUOTE
                 at += 1
         out[at] = 125
         at += 1
         cuts[row + 1] = at
-    return out[:at], cuts
+    return cuts
+
+
+@kernel
+def wrapped_cuts(cuts: Longs, first: Longs, stop: Longs, head: Bytes, tail_cuts: Longs, tail_of: Longs) -> Longs:
+    """The cuts between the rows that :func:`wrapped` writes."""
+    out_cuts = np.zeros(first.size + 1, dtype=np.int64)
+    for row in range(first.size):
+        tail = tail_of[row]
+        size = cuts[stop[row]] - cuts[first[row]] + max(stop[row] - first[row] - 1, 0)
+        out_cuts[row + 1] = out_cuts[row] + head.size + size + tail_cuts[tail + 1] - tail_cuts[tail]
+    return out_cuts
 
 
 @kernel
 def wrapped(
+    out: Bytes,
+    out_cuts: Longs,
     data: Bytes,
     cuts: Longs,
     first: Longs,
@@ -203,16 +256,9 @@ def wrapped(
     tails: Bytes,
     tail_cuts: Longs,
     tail_of: Longs,
-) -> tuple[Bytes, Longs]:
-    """Per row ``head``, the items ``[first, stop)`` between commas, and its tail; bytes end to end and the cuts."""
-    rows = first.size
-    out_cuts = np.zeros(rows + 1, dtype=np.int64)
-    for row in range(rows):
-        count, tail = stop[row] - first[row], tail_of[row]
-        size = cuts[stop[row]] - cuts[first[row]] + max(count - 1, 0)
-        out_cuts[row + 1] = out_cuts[row] + head.size + size + tail_cuts[tail + 1] - tail_cuts[tail]
-    out = np.empty(out_cuts[rows], dtype=np.uint8)
-    for row in range(rows):
+) -> None:
+    """Write each row between its ``out_cuts``: ``head``, the items ``[first, stop)`` between commas, its tail."""
+    for row in range(first.size):
         at = _put(out, out_cuts[row], head, 0, head.size)
         for item in range(first[row], stop[row]):
             if item > first[row]:
@@ -220,64 +266,61 @@ def wrapped(
                 at += 1
             at = _put(out, at, data, cuts[item], cuts[item + 1])
         _put(out, at, tails, tail_cuts[tail_of[row]], tail_cuts[tail_of[row] + 1])
+
+
+@kernel
+def lines(texts: Bytes, cuts: Longs) -> tuple[Bytes, Longs]:
+    """Each text and the end of its line."""
+    out, out_cuts, at = np.empty(cuts[-1] + cuts.size - 1, dtype=np.uint8), np.zeros_like(cuts), 0
+    for row in range(cuts.size - 1):
+        at = _put(out, at, texts, cuts[row], cuts[row + 1])
+        out[at] = _NEWLINE
+        at += 1
+        out_cuts[row + 1] = at
     return out, out_cuts
 
 
 @kernel
-def _sort(values: Longs, begin: int, end: int) -> None:
-    if end - begin > 32:
-        values[begin:end].sort()
-        return
-    for i in range(begin + 1, end):
-        value, at = values[i], i
-        while at > begin and values[at - 1] > value:
-            values[at] = values[at - 1]
-            at -= 1
-        values[at] = value
+def relative(cuts: Longs, starts: Longs, counts: Longs) -> tuple[NDArray[np.uint32], Longs]:
+    """Per row the ``counts + 1`` cuts that bound its parts, relative to its first; and where each row begins."""
+    bounds = np.zeros(starts.size + 1, dtype=np.int64)
+    for row in range(starts.size):
+        bounds[row + 1] = bounds[row] + counts[row] + 1
+    out = np.empty(bounds[-1], dtype=np.uint32)
+    for row in range(starts.size):
+        for i in range(counts[row] + 1):
+            out[bounds[row] + i] = cuts[starts[row] + i] - cuts[starts[row]]
+    return out, bounds
 
 
 @kernel
-def distinct(ids: Longs, cuts: Longs, present: Flags) -> tuple[Longs, Longs]:
-    """Each row's present ids, sorted and once; end to end, and the cuts between rows."""
-    rows = cuts.size - 1
-    out, out_cuts = np.empty(ids.size, dtype=np.int64), np.zeros(rows + 1, dtype=np.int64)
-    end = 0
-    for row in range(rows):
-        begin = end
-        for i in range(cuts[row], cuts[row + 1]):
-            if present[i]:
-                out[end] = ids[i]
-                end += 1
-        _sort(out, begin, end)
-        last = begin
-        for i in range(begin, end):
-            if i == begin or out[i] != out[last - 1]:
-                out[last] = out[i]
-                last += 1
-        end = last
-        out_cuts[row + 1] = end
-    return out[:end], out_cuts
+def interleaved(ids: tuple[Longs, ...], cuts: tuple[Longs, ...], present: tuple[Flags, ...]) -> tuple[Longs, Longs]:
+    """Per row, list after list, its ids that are ``present``, ascending and once; and the ``rows × lists + 1`` cuts.
 
-
-@kernel
-def together(numbers: Longs, ids: Longs, id_cuts: Longs) -> tuple[Longs, Longs]:
-    """Per row the numbers of every slot and the ids of every list, end to end, and the cuts between rows.
-
-    ``numbers[slot, row]``; ``id_cuts[list, row]`` into ``ids``.
+    ``ids[list]`` between ``cuts[list]`` per row; an empty ``present[list]`` tells that all are.
     """
-    rows = id_cuts.shape[1] - 1
-    cuts = np.zeros(rows + 1, dtype=np.int64)
+    rows, size, at = cuts[0].size - 1, 0, 0
+    for each in ids:
+        size += each.size
+    out, out_cuts = np.empty(size, dtype=np.int64), np.zeros(rows * len(ids) + 1, dtype=np.int64)
     for row in range(rows):
-        cuts[row + 1] = cuts[row] + numbers.shape[0]
-        for each in range(id_cuts.shape[0]):
-            cuts[row + 1] += id_cuts[each, row + 1] - id_cuts[each, row]
-    out, at = np.empty(cuts[rows], dtype=np.int64), 0
-    for row in range(rows):
-        for slot in range(numbers.shape[0]):
-            out[at] = numbers[slot, row]
-            at += 1
-        for each in range(id_cuts.shape[0]):
-            for i in range(id_cuts[each, row], id_cuts[each, row + 1]):
-                out[at] = ids[i]
-                at += 1
-    return out, cuts
+        for kind in range(len(ids)):
+            begin, is_sorted = at, True
+            for i in range(cuts[kind][row], cuts[kind][row + 1]):
+                if present[kind].size == 0 or present[kind][i]:
+                    out[at] = ids[kind][i]
+                    is_sorted &= at == begin or out[at] > out[at - 1]
+                    at += 1
+            if not is_sorted:
+                at = once(out, begin, at)
+            out_cuts[row * len(ids) + kind + 1] = at
+    return out[:at], out_cuts
+
+
+@kernel
+def is_sorted(first: Longs, second: Longs) -> bool:
+    """Whether the pairs ascend."""
+    for i in range(1, first.size):
+        if first[i] < first[i - 1] or (first[i] == first[i - 1] and second[i] < second[i - 1]):
+            return False
+    return True

@@ -18,8 +18,8 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from assets.published.encoding import compressed, cumulative, fragment_bytes, guard_lists, text_buffers
-from assets.published.kernels import Bytes, Longs, wrapped
+from assets.published.encoding import Fragments, Scratch, compressed, cumulative, guard_lists, text_buffers
+from assets.published.kernels import Bytes, Longs, lines, relative, wrapped, wrapped_cuts
 from store.datasets import DOCUMENTS, LISTS
 from store.payloads import DEFAULT_LIMIT
 from store.serving import STATES
@@ -28,7 +28,8 @@ GUARDS: Final = ("guard_users", "guard_groups", "guard_objects", "guard_circle")
 """Columns of an items frame that hold lists of ids: who may revoke the item (06.1), as ``store.serving.Guards``."""
 
 NO_IDS: Final = pl.lit([], dtype=pl.List(pl.Int64))
-ROWS_AT_ONCE: Final = 2_048
+ROWS_AT_ONCE: Final = 1_024
+SHORT_DOCUMENT: Final = 64
 _DATA: Final = np.frombuffer(b'{"data":[', dtype=np.uint8)
 _ARRAY: Final = np.frombuffer(b"[", dtype=np.uint8)
 _NOTHING: Final = np.zeros(0, dtype=np.uint8)
@@ -95,7 +96,8 @@ def list_rows(items: pl.DataFrame, viewers: pl.Series, *, envelope: Envelope | N
     limit = DEFAULT_LIMIT if envelope is not None and envelope.next_cursor is not None else counts.max(initial=0)
     shown = np.minimum(counts, limit if envelope is not None else 0)
     pages, rest, etags, cuts = _bodies(lists, shown, np.minimum(counts, limit), envelope)
-    key_cuts, key_data = text_buffers(kept.select(pl.col("fragment_key") + "\n").to_series())
+    key_cuts, key_data = text_buffers(kept["fragment_key"])
+    key_data, key_cuts = lines(key_data, key_cuts)
     guards, guard_offsets = guard_columns(kept, starts, counts)
     return pa.Table.from_arrays(
         [
@@ -122,17 +124,31 @@ def item_count(lists: pa.Table) -> int:
 
 def document_rows(keys: pl.Series, bodies: pl.Series) -> pa.Table:
     """Rows of a dataset of single JSON documents, sorted by key (unique)."""
-    frame = pl.DataFrame({"key": keys, "body": bodies}).sort("key")
+    frame = pl.DataFrame({"key": keys, "body": bodies})
+    frame = frame if frame["key"].is_sorted() else frame.sort("key")
     cuts, data = text_buffers(frame["body"])
-    etags = [etag_number(bytes(data[a:b]), "ready") for a, b in pairwise(cuts.tolist())]
     return pa.Table.from_arrays(
         [
             pa.array(frame["key"].to_numpy().astype(np.uint64)),
-            pa.array(np.array(etags, dtype=np.uint64)),
+            pa.array(document_etags(data, cuts)),
             binary(cuts, data),
         ],
         schema=DOCUMENTS,
     )
+
+
+def document_etags(data: Bytes, cuts: Longs) -> npt.NDArray[np.uint64]:
+    """The entity tag of each document as a number. Documents of few words are the same for many: hashed once."""
+    view, known = data.data, dict[bytes, int]()
+    etags = np.empty(len(cuts) - 1, dtype=np.uint64)
+    for row, (begin, end) in enumerate(pairwise(cuts.tolist())):
+        document = bytes(view[begin:end])
+        if (etag := known.get(document)) is None:
+            etag = etag_number(document, "ready")
+            if len(document) <= SHORT_DOCUMENT:
+                known[document] = etag
+        etags[row] = etag
+    return etags
 
 
 def guard_columns(items: pl.DataFrame, starts: Longs, counts: Longs) -> tuple[pa.Array[Any], pa.Array[Any]]:
@@ -144,11 +160,8 @@ def guard_columns(items: pl.DataFrame, starts: Longs, counts: Longs) -> tuple[pa
 
 def ragged_offsets(cuts: Longs, starts: Longs, counts: Longs) -> pa.Array[Any]:
     """Per row the ``counts + 1`` cuts that bound its parts, relative to the row's first byte or id."""
-    sizes = counts + 1
-    bounds = cumulative(sizes)
-    within = np.arange(bounds[-1]) - np.repeat(bounds[:-1], sizes)
-    relative = cuts[np.repeat(starts, sizes) + within] - np.repeat(cuts[starts], sizes)
-    return _list_array(bounds, pa.array(relative.astype(np.uint32)))
+    offsets, bounds = relative(cuts, starts, counts)
+    return _list_array(bounds, pa.array(offsets))
 
 
 def etag_number(data: bytes, state: str) -> int:
@@ -184,25 +197,27 @@ def _bodies(
     A few thousand rows at a time: what is copied about stays in the processor's caches. Cuts count a comma per item.
     """
     pages, rest, sizes, etags = _Frames(), _Frames(), [], [np.zeros(0, dtype=np.uint64)]
+    scratch = Scratch()
     for part in _slices(lists):
         rows = slice(part.begin, part.begin + len(part.starts))
         stop = part.starts + shown[rows]
-        etags.append(_etags(part, tagged[rows]))
+        etags.append(_etags(part, tagged[rows], scratch))
         if envelope is not None:
-            pages.add(*_laid(part, part.starts, stop, _DATA, *_tails(lists, part, envelope)))
+            pages.add(*_laid(part, part.starts, stop, _DATA, *_tails(lists, part, envelope), scratch))
         else:
             pages.add(_NOTHING, np.zeros(len(part.starts) + 1, dtype=np.int64))
-        rest.add(*_laid(part, stop, part.starts + part.counts, _NOTHING, [b""], np.zeros_like(stop)))
+        rest.add(*_laid(part, stop, part.starts + part.counts, _NOTHING, [b""], np.zeros_like(stop), scratch))
         sizes.append(np.diff(part.cuts) + 1)
     return pages.array(), rest.array(), np.concatenate(etags), cumulative(np.concatenate([_NO_CUTS, *sizes]))
 
 
 def _slices(lists: _Lists) -> Iterator[_Slice]:
+    fragments = Fragments(lists.fragments)
     for begin in range(0, len(lists.keys), ROWS_AT_ONCE):
         rows = slice(begin, begin + ROWS_AT_ONCE)
         starts, counts = lists.starts[rows], lists.counts[rows]
         first = int(starts[0])
-        data, cuts = fragment_bytes(lists.fragments.slice(first, int(starts[-1] + counts[-1]) - first))
+        data, cuts = fragments.rows(first, int(starts[-1] + counts[-1]) - first)
         yield _Slice(begin, starts - first, counts, lists.states[rows], data, cuts)
 
 
@@ -210,24 +225,28 @@ class _Frames:
     """A column of zstd frames, filled some rows at a time."""
 
     def __init__(self) -> None:
-        self._data: list[bytes] = []
+        self._data = bytearray()
         self._sizes: list[Longs] = [np.zeros(0, dtype=np.int64)]
 
     def add(self, data: Bytes, cuts: Longs) -> None:
         frames, frame_cuts = compressed(data, cuts)
-        self._data.append(frames)
+        self._data += frames
         self._sizes.append(np.diff(frame_cuts))
 
     def array(self) -> pa.Array[Any]:
-        return binary(cumulative(np.concatenate(self._sizes)), b"".join(self._data))
+        return binary(cumulative(np.concatenate(self._sizes)), self._data)
 
 
 def _laid(
-    part: _Slice, first: Longs, stop: Longs, head: Bytes, tails: list[bytes], which: Longs
+    part: _Slice, first: Longs, stop: Longs, head: Bytes, tails: list[bytes], which: Longs, scratch: Scratch
 ) -> tuple[Bytes, Longs]:
+    """Bytes of the rows end to end, there until the scratch is used again, and the cuts."""
     joined = np.frombuffer(b"".join(tails), dtype=np.uint8)
     tail_cuts = cumulative([len(tail) for tail in tails])
-    return wrapped(part.data, part.cuts, first, stop, head, joined, tail_cuts, which)
+    out_cuts = wrapped_cuts(part.cuts, first, stop, head, tail_cuts, which)
+    out = scratch.of(int(out_cuts[-1]))
+    wrapped(out, out_cuts, part.data, part.cuts, first, stop, head, joined, tail_cuts, which)
+    return out[: out_cuts[-1]], out_cuts
 
 
 def _tails(lists: _Lists, part: _Slice, envelope: Envelope) -> tuple[list[bytes], Longs]:
@@ -243,10 +262,10 @@ def _tails(lists: _Lists, part: _Slice, envelope: Envelope) -> tuple[list[bytes]
     return tails, which
 
 
-def _etags(part: _Slice, tagged: Longs) -> npt.NDArray[np.uint64]:
+def _etags(part: _Slice, tagged: Longs, scratch: Scratch) -> npt.NDArray[np.uint64]:
     """The numbers of ``store.payloads.etag_of`` over the first ``tagged`` items of each row."""
     ends = [b"]\n" + state.encode() for state in STATES]
-    data, cuts = _laid(part, part.starts, part.starts + tagged, _ARRAY, ends, part.states)
+    data, cuts = _laid(part, part.starts, part.starts + tagged, _ARRAY, ends, part.states, scratch)
     view, sha256 = data.data, hashlib.sha256
     digests = b"".join([sha256(view[a:b]).digest() for a, b in pairwise(cuts.tolist())])
     return np.frombuffer(digests, dtype=">u8")[::4].astype(np.uint64)

@@ -29,7 +29,7 @@ from store.generations.standing import (
     write_standing,
 )
 from store.lake import fingerprint_of
-from store.manifest import Counts, InputEntry, Manifest, TableEntry, file_entry, snapshot_id_of
+from store.manifest import Counts, FileEntry, InputEntry, Manifest, TableEntry, snapshot_id_of
 from store.serving.dataset import CorruptGeneration
 from store.serving.follower import FOLDER, read_current, read_standing
 from store.serving.generation import FORMAT, MANIFEST, Generation, sealed
@@ -142,12 +142,12 @@ def _counts_of(rows: DatasetRows) -> Counts:
 
 def _write(staging: Path, name: str, rows: DatasetRows) -> TableEntry:
     path = staging / f"{name}.arrow"
-    schema_hash = write_dataset(path, name, rows.table)
+    written, height = write_dataset(path, name, rows.table), rows.table.num_rows
     return TableEntry.model_validate(
         {
-            "rows": rows.table.num_rows,
-            "files": (file_entry(staging, path, rows.table.num_rows),),
-            "schema_hash": schema_hash,
+            "rows": height,
+            "files": (FileEntry(path=path.name, rows=height, bytes=written.bytes, sha256=written.sha256),),
+            "schema_hash": written.schema_hash,
             "snapshot_id": rows.snapshot_id,
             "as_of": rows.as_of,
             "is_carried_over": rows.is_carried_over,

@@ -266,6 +266,7 @@ def test_connections_are_counted_in_the_metrics(listening, server):
     async def scene():
         async with listening() as one, listening(EXACT):
             await heard(one, until=pings(1))
+            assert await closing_code(listening(offered=["flowforge.v2", "bearer.nobody"])) == 4401
             return httpx.get(f"{server.url}/metrics").text
 
     lines = asyncio.run(scene()).splitlines()

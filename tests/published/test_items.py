@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from assets.published.digests import detail_rows, digest_keys, digest_list
 from assets.published.encoding import json_texts
-from assets.published.feed import ReplyRule, feed_list
+from assets.published.feed import feed_list
 from assets.published.friends import recommendation_list
+from assets.published.guards import ReplyRule
 from assets.published.premium import entitlement_list, usage_list
 from assets.published.rows import GUARDS
 from store import payloads

@@ -1,0 +1,267 @@
+"""Who may revoke a feed item, compiled: activities by hash, guard ids sorted and once (spec 06.1, law 8).
+
+Lives here: numba kernels over integer arrays, one item after another. Does not belong here: which columns they are
+made of and what a guard is (``guards``), how guards are stored (``rows``). A number below zero is nobody or nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple, cast
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from assets.feed.kernels import F, kernel
+
+Longs = NDArray[np.int64]
+Numbers = NDArray[np.int32]
+Codes = NDArray[np.uint8]
+Lists = tuple[Longs, Longs, Longs, Longs]
+"""Of users, groups, activities and circle."""
+
+ID, ACTOR, REPLY_TO, GROUP, OWNER, OBJECT, CREATED, WORDS = range(8)
+"""Columns of the activities: eight of them, so that an activity is one line of the processor's cache."""
+
+TYPE_SHIFT: Final = 8
+IS_INNER: Final = 1 << 16
+IS_OBJECT_INNER: Final = 1 << 17
+"""``WORDS``: the verb's code, above it that of the object's type; whether it, whether its object is not public."""
+
+UNKNOWN: Final = 255
+"""Code of a word outside the vocabulary: equal to none."""
+
+_POST, _RESHARE = 0, 1
+_BODIES, _USER, _IN_GROUP = 2, 2, 3
+_GOLDEN: Final = np.uint64(0x9E3779B97F4A7C15)
+_MIX: Final = np.uint64(0xC2B2AE3D27D4EB4F)
+_SMALL: Final = 32
+
+
+class Activities(NamedTuple):
+    """``facts[activity, column]``; whom each mentions, end to end, and the cuts."""
+
+    facts: Longs
+    mentioned: Longs
+    mentioned_cuts: Longs
+
+
+class Chains(NamedTuple):
+    """Activities by id, and by deed (object and actor): per bucket its first one, per activity the next."""
+
+    shift: int
+    by_id: Numbers
+    after_id: Numbers
+    by_deed: Numbers
+    after_deed: Numbers
+
+
+class Items(NamedTuple):
+    """Columns of feed items; the sampled actors end to end, and the cuts."""
+
+    viewer: Longs
+    lead: Longs
+    lead_actor: Longs
+    owner: Longs
+    object: Longs
+    verb: Codes
+    type: Codes
+    actor_count: Longs
+    first_at: Longs
+    last_at: Longs
+    sampled: Longs
+    sampled_cuts: Longs
+
+
+def part(function: F) -> F:
+    """Compile as a part of the kernels that call it: a call of its own would cost more than what it does."""
+    return cast(F, njit(cache=True, nogil=True, error_model="numpy", forceinline=True)(function))
+
+
+@part
+def _bucket_of_id(id_: int, shift: int) -> np.int64:
+    """Multiplicative hashing (Knuth, The Art of Computer Programming 3, 6.4)."""
+    return np.int64((np.uint64(id_) * _GOLDEN) >> np.uint64(shift))
+
+
+@part
+def _bucket_of_deed(type_: int, object_id: int, actor: int, shift: int) -> np.int64:
+    mixed = (np.uint64(object_id) * _MIX) ^ (np.uint64(actor) * _GOLDEN) ^ np.uint64(type_)
+    return np.int64(((mixed ^ (mixed >> np.uint64(29))) * _GOLDEN) >> np.uint64(shift))
+
+
+@kernel
+def chained(facts: Longs) -> tuple[int, Numbers, Numbers, Numbers, Numbers]:
+    """The fields of :class:`Chains`."""
+    rows, bits = facts.shape[0], 1
+    while (1 << bits) < 2 * rows:
+        bits += 1
+    shift = 64 - bits
+    by_id, by_deed = np.full(1 << bits, -1, dtype=np.int32), np.full(1 << bits, -1, dtype=np.int32)
+    after_id, after_deed = np.empty(rows, dtype=np.int32), np.empty(rows, dtype=np.int32)
+    for act in range(rows - 1, -1, -1):
+        bucket = _bucket_of_id(facts[act, ID], shift)
+        after_id[act], by_id[bucket] = by_id[bucket], act
+        type_ = (facts[act, WORDS] >> TYPE_SHIFT) & UNKNOWN
+        bucket = _bucket_of_deed(type_, facts[act, OBJECT], facts[act, ACTOR], shift)
+        after_deed[act], by_deed[bucket] = by_deed[bucket], act
+    return shift, by_id, after_id, by_deed, after_deed
+
+
+@part
+def _sort(values: Longs, begin: int, end: int) -> None:
+    if end - begin > _SMALL:
+        values[begin:end].sort()
+        return
+    for i in range(begin + 1, end):
+        value, at = values[i], i
+        while at > begin and values[at - 1] > value:
+            values[at] = values[at - 1]
+            at -= 1
+        values[at] = value
+
+
+@part
+def once(values: Longs, begin: int, end: int) -> int:
+    """Sort ``values[begin:end]`` in place, each value once; returns the new end."""
+    _sort(values, begin, end)
+    last = begin
+    for i in range(begin, end):
+        if last == begin or values[i] != values[last - 1]:
+            values[last] = values[i]
+            last += 1
+    return last
+
+
+@part
+def _known(values: Longs, begin: int, end: int) -> int:
+    """As :func:`once`, without nobody."""
+    last = begin
+    for i in range(begin, end):
+        if values[i] >= 0:
+            values[last] = values[i]
+            last += 1
+    return once(values, begin, last)
+
+
+@part
+def _found(facts: Longs, by_id: Numbers, after_id: Numbers, id_: int, shift: int) -> np.int32:
+    act: np.int32 = by_id[_bucket_of_id(id_, shift)]
+    while act >= 0 and facts[act, ID] != id_:
+        act = after_id[act]
+    return act
+
+
+@part
+def _is_told(verb: int, card: int) -> bool:
+    """Whether an activity of that verb is on a card of that verb: a reshare is on its post's (03.2)."""
+    return verb == card or (verb == _RESHARE and card == _POST)
+
+
+@kernel
+def _guard_rows(
+    acts: Activities, chains: Chains, items: Items, is_friends_rule: bool, first: int, ids: Lists, id_cuts: Lists
+) -> int:
+    """Write the guards of the items from ``first`` on while there is room; returns the first item without any."""
+    # Each array has a name of its own, set once: others are counted as in use anew at every item.
+    facts, mentioned, mentioned_cuts = acts
+    shift, by_id, after_id, by_deed, after_deed = chains
+    viewers, leads, lead_actors, owners, objects, verbs, types, actor_counts, first_at, last_at, sampled, cuts = items
+    users, groups, things, inner = ids
+    user_cuts, group_cuts, thing_cuts, inner_cuts = id_cuts
+    stood = np.empty(facts.shape[0] + 2, dtype=np.int64)  # what is never written costs no memory
+    for row in range(first, viewers.size):
+        u, g, t, c = user_cuts[row], group_cuts[row], thing_cuts[row], inner_cuts[row]
+        viewer, lead_id, lead_actor, owner = viewers[row], leads[row], lead_actors[row], owners[row]
+        object_id, verb, type_ = objects[row], verbs[row], types[row]
+        begin, end, is_body = cuts[row], cuts[row + 1], types[row] < _BODIES
+        # What the item stands on: its lead, the object's own activity (-1 where they are not known), its actors' deeds.
+        stood[0] = _found(facts, by_id, after_id, lead_id, shift)
+        stood[1], count = -1, 2
+        if is_body and object_id >= 0:
+            stood[1] = stood[0] if object_id == lead_id else _found(facts, by_id, after_id, object_id, shift)
+        if actor_counts[row] > 1 and object_id >= 0 and type_ != UNKNOWN:
+            for place in range(begin, end):
+                actor, is_first = sampled[place], True
+                for earlier in range(begin, place):
+                    is_first &= sampled[earlier] != actor
+                act = by_deed[_bucket_of_deed(type_, object_id, actor, shift)] if is_first else np.int32(-1)
+                while act >= 0:
+                    words, created = facts[act, WORDS], facts[act, CREATED]
+                    is_same = facts[act, OBJECT] == object_id and facts[act, ACTOR] == actor
+                    is_same &= (words >> TYPE_SHIFT) & UNKNOWN == type_
+                    if is_same and _is_told(words & UNKNOWN, verb) and first_at[row] <= created <= last_at[row]:
+                        stood[count] = act
+                        count += 1
+                    act = after_deed[act]
+        more = 4 + end - begin + 2 * count
+        for place in range(count):
+            more += mentioned_cuts[stood[place] + 1] - mentioned_cuts[stood[place]] if stood[place] >= 0 else 0
+        if (
+            u + more > users.size
+            or g + count + 1 > groups.size
+            or t + count + 2 > things.size
+            or c + 3 * count + 2 > inner.size
+        ):
+            return row
+        users[u], users[u + 1], users[u + 2] = lead_actor, owner, object_id if type_ == _USER else -1
+        users[u + 3] = -1 if stood[1] < 0 else facts[stood[1], OWNER]
+        u += 4
+        for place in range(begin, end):
+            users[u] = sampled[place]
+            u += 1
+        groups[g] = object_id if type_ == _IN_GROUP else -1
+        things[t], things[t + 1] = lead_id, object_id if is_body else -1
+        # Of what is not known nobody can say that it is public.
+        inner[c] = lead_actor if stood[0] < 0 else -1
+        inner[c + 1] = owner if stood[0] < 0 or (is_body and stood[1] < 0) else -1
+        g, t, c = g + 1, t + 2, c + 2
+        for place in range(count):
+            known = stood[place]
+            if known < 0 or (place == 1 and known == stood[0] and facts[known, WORDS] & IS_INNER == 0):
+                continue
+            words, replied_to = facts[known, WORDS], facts[known, REPLY_TO]
+            users[u], users[u + 1] = facts[known, ACTOR], replied_to
+            u += 2
+            for i in range(mentioned_cuts[known], mentioned_cuts[known + 1]):
+                users[u] = mentioned[i]
+                u += 1
+            groups[g], things[t] = facts[known, GROUP], facts[known, ID]
+            g, t = g + 1, t + 1
+            if place == 1:
+                inner[c] = owner if words & IS_INNER else -1
+                c += 1
+                continue
+            actor = lead_actor if place == 0 else facts[known, ACTOR]
+            inner[c] = actor if words & IS_INNER else -1
+            inner[c + 1] = owner if words & IS_OBJECT_INNER else -1
+            inner[c + 2] = replied_to if is_friends_rule and viewer not in (actor, replied_to) else -1
+            c += 3
+        u, g = _known(users, user_cuts[row], u), _known(groups, group_cuts[row], g)
+        t, c = _known(things, thing_cuts[row], t), _known(inner, inner_cuts[row], c)
+        user_cuts[row + 1], group_cuts[row + 1], thing_cuts[row + 1], inner_cuts[row + 1] = u, g, t, c
+    return viewers.size
+
+
+@kernel
+def _grown(ids: Longs, used: int) -> Longs:
+    grown = np.empty(2 * ids.size, dtype=np.int64)
+    grown[:used] = ids[:used]
+    return grown
+
+
+@kernel
+def guard_ids(acts: Activities, chains: Chains, items: Items, is_friends_rule: bool) -> tuple[Lists, Lists]:
+    """Per item the ids of users, groups, activities and circle (``assets.published.guards``), ascending; the cuts."""
+    rows, row = items.viewer.size, 0
+    users, groups = np.empty(4 * rows + 64, dtype=np.int64), np.empty(rows + 64, dtype=np.int64)
+    things, inner = np.empty(2 * rows + 64, dtype=np.int64), np.empty(rows + 64, dtype=np.int64)
+    user_cuts, group_cuts = np.zeros(rows + 1, dtype=np.int64), np.zeros(rows + 1, dtype=np.int64)
+    thing_cuts, inner_cuts = np.zeros(rows + 1, dtype=np.int64), np.zeros(rows + 1, dtype=np.int64)
+    cuts = (user_cuts, group_cuts, thing_cuts, inner_cuts)
+    while True:
+        row = _guard_rows(acts, chains, items, is_friends_rule, row, (users, groups, things, inner), cuts)
+        u, g, t, c = user_cuts[row], group_cuts[row], thing_cuts[row], inner_cuts[row]
+        if row == rows:
+            return (users[:u], groups[:g], things[:t], inner[:c]), cuts
+        users, groups, things, inner = _grown(users, u), _grown(groups, g), _grown(things, t), _grown(inner, c)
