@@ -1,7 +1,7 @@
 """The global pass of selection, compiled: who is shown to whom under k and the exposure cap.
 
-Lives here: the order of the listed pairs, and one greedy loop over all pairs in one total order (score desc, viewer asc, mutual
-friends desc, candidate asc). Listed pairs come sorted; pairs that only popularity proposes are
+Lives here: the order of lists, and one greedy loop over all pairs in one total order (score desc,
+viewer asc, mutual friends desc, candidate asc). Listed pairs come sorted; pairs that only popularity proposes are
 never listed: they stand on shelves by level. The order agrees with every viewer's and every
 candidate's own, so the result is the one stable assignment. Does not belong here: scores.
 

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 import numpy as np
-from llvmlite import ir
+from llvmlite import ir  # type: ignore[import-untyped]
 from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
@@ -32,20 +32,22 @@ def kernel(function: F) -> F:
     return cast(F, njit(cache=True, nogil=True, error_model="numpy")(function))
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def _fetch(_: Any, array: Any, place: Any) -> Any:
-    """LLVM's prefetch of ``array[place]`` for reading; it changes nothing, and a place beyond the end is harmless."""
+def _prefetch(_: Any, array: Any, __: Any) -> Any:
+    """LLVM's prefetch of a place of an array: it changes nothing, and a place beyond the end is harmless."""
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
         byte, word = ir.IntType(8).as_pointer(), ir.IntType(32)
         kind = ir.FunctionType(ir.VoidType(), [byte, word, word, word])
-        ask = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
+        ask = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")  # type: ignore[no-untyped-call]
         told = [ir.Constant(word, value) for value in (0, 3, 1)]
         builder.call(ask, [builder.bitcast(builder.gep(data, [arguments[1]]), byte), *told])
         return context.get_dummy_value()
 
     return types.void(array, types.uint64), code
+
+
+_fetch = cast(Callable[[Index, np.uint64], None], intrinsic(_prefetch))
 
 
 @kernel
