@@ -43,13 +43,12 @@ def of_pairs(pairs: pl.DataFrame, world: World, interactions: pl.DataFrame, engi
 
 def published(pairs: pl.DataFrame, world: World, engine: Engine) -> pl.Series:
     """The published number of mutual friends of pairs with ``common_neighbours``: one may have to stay untold (2.4)."""
-    lone = pairs.filter(pl.col("common_neighbours") == 1).select(list(PAIR)).sort(list(PAIR))
-    hidden = lone.filter(_meet(lone, world, engine)["hidden_id"] >= 0).with_columns(is_hidden=pl.lit(value=True))
-    if hidden.is_empty():
-        return pairs["common_neighbours"].rename("mutual_count")
-    joined = pairs.join(hidden, on=list(PAIR), how="left", maintain_order="left")
-    told = pl.when("is_hidden").then(0).otherwise("common_neighbours")
-    return joined.select(told.alias("mutual_count"))["mutual_count"]
+    viewer, candidate, common = (pairs[name].to_numpy(writable=True) for name in (*PAIR, "common_neighbours"))
+    friends, blocks, has_private_list = world.friends, world.blocks, world.who.has_private_list
+    parts = engine.over(pairs.height, lambda s: overlap.published(
+        viewer[s], candidate[s], common[s], friends.ptr, friends.idx, has_private_list, blocks.ptr, blocks.idx
+    ))  # fmt: skip
+    return pl.Series("mutual_count", np.concatenate(parts))
 
 
 def with_count(pairs: pl.DataFrame, counts: pl.DataFrame, name: str) -> pl.Series:

@@ -1,7 +1,7 @@
 """The global pass of selection, compiled: who is shown to whom under k and the exposure cap.
 
-Lives here: one greedy loop over all pairs in one total order (score desc, viewer asc, mutual
-friends desc, candidate asc). Listed pairs come sorted; pairs that only popularity proposes are
+Lives here: the order of lists, and one greedy loop over all pairs in one total order (score desc,
+viewer asc, mutual friends desc, candidate asc). Listed pairs come sorted; pairs that only popularity proposes are
 never listed: they stand on shelves by level. The order agrees with every viewer's and every
 candidate's own, so the result is the one stable assignment. Does not belong here: scores.
 
@@ -129,3 +129,58 @@ def assign(
         active_count = still
     take_before(p, least, least, least, viewer, candidate, score, is_near, room, shown_to, cap, verdict, skip, place)
     return verdict, pairs[:out].copy(), scores[:out].copy()
+
+
+@kernel
+def in_lists(viewer: Index, candidate: Index, score: Ints, mutual: Ints) -> tuple[Ints, Ints]:
+    """Every viewer's list (their entries stand together) by (score desc, mutual desc, candidate asc), by Shell's sort.
+
+    Returns the places in their new order, and each one's rank from 1.
+    """
+    order, rank = np.arange(viewer.size), np.empty(viewer.size, dtype=np.int64)
+    start = 0
+    while start < viewer.size:
+        stop = start
+        while stop < viewer.size and viewer[stop] == viewer[start]:
+            rank[stop] = stop - start + 1
+            stop += 1
+        for gap in (301, 132, 57, 23, 10, 4, 1):
+            for last in range(start + gap, stop):
+                p, i = order[last], last
+                while i - gap >= start:
+                    q = order[i - gap]
+                    if score[q] != score[p]:
+                        if score[q] > score[p]:
+                            break
+                    elif mutual[q] != mutual[p]:
+                        if mutual[q] > mutual[p]:
+                            break
+                    elif candidate[q] < candidate[p]:
+                        break
+                    order[i] = q
+                    i -= gap
+                order[i] = p
+        start = stop
+    return order, rank
+
+
+@kernel
+def by_score(score: Ints, order: Ints) -> Ints:
+    """The places of ``order`` by score (>= 0) desc, equal ones as they stand: a radix sort from the lowest digit."""
+    bits, most = 11, score.max() if score.size else np.int64(0)
+    digits = (1 << bits) - 1
+    now, then = order.copy(), np.empty(order.size, dtype=np.int64)
+    shift = 0
+    while most >> shift > 0:
+        begin = np.zeros(digits + 2, dtype=np.int64)
+        for p in now:
+            begin[digits - ((score[p] >> shift) & digits) + 1] += 1
+        for digit in range(digits):
+            begin[digit + 1] += begin[digit]
+        for p in now:
+            digit = digits - ((score[p] >> shift) & digits)
+            then[begin[digit]] = p
+            begin[digit] += 1
+        now, then = then, now
+        shift += bits
+    return now

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from assets.friends.graph import Flags, Index, Ints, Whole
-from assets.friends.kernels import holds, kernel
+from assets.friends.kernels import fetch_row, holds, kernel, may_be_named, single_mutual
 
 
 @kernel
@@ -37,6 +37,8 @@ def meet(
         friends, known = in_order(v, ptr, idx, log_weight, has_private_list, block_ptr, block_idx)
         for r in range(friends.size):
             x = friends[r]
+            if r + 2 < friends.size:
+                fetch_row(idx, ptr[friends[r + 2]])
             count = np.uint64(0)
             for j in range(np.uint64(ptr[x]), np.uint64(ptr[x + 1])):
                 met[count] = place[np.uint64(idx[j])]
@@ -58,6 +60,21 @@ def meet(
                 sums[p, 3] = -1
         start = stop
     return sums, named
+
+
+@kernel
+def published(
+    viewer: Index, candidate: Index, common: Ints, ptr: Ints, idx: Index,
+    has_private_list: Flags, block_ptr: Ints, block_idx: Index,
+) -> Ints:  # fmt: skip
+    """Mutual friends of pairs as published: ``common``, but 0 where a single one may not be named."""
+    told = common.copy()
+    for p in range(viewer.size):
+        if common[p] == 1:
+            v, c = np.int64(viewer[p]), np.int64(candidate[p])
+            x = single_mutual(v, c, ptr, idx)
+            told[p] = np.int64(may_be_named(x, v, c, has_private_list, block_ptr, block_idx))
+    return told
 
 
 @kernel

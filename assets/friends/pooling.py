@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from assets.friends.graph import Flags, Index, Ints, Whole
-from assets.friends.kernels import COUNT_BITS, keep_best, kernel
+from assets.friends.kernels import COUNT_BITS, fetch_row, keep_best, kernel
 
 MASS = 10**10
 """Mass that every friend of the viewer passes on: its sums stay whole and below 2^63 times 85."""
@@ -38,6 +38,8 @@ def pass_on(
     spent = np.int64(0)
     for t in range(size):
         x = best[t, 2]
+        if t + 2 < size:
+            fetch_row(idx, ptr[best[t + 2, 2]])
         degree = ptr[x + 1] - ptr[x]
         spent += degree
         if t > 0 and spent > edges:
@@ -101,6 +103,8 @@ def pooled(
         count = np.uint64(0)
         for j in range(ptr[v], ptr[v + 1]):
             x = idx[j]
+            if j + 2 < ptr[v + 1]:
+                fetch_row(idx, ptr[idx[j + 2]])
             w, part = (weight[x] << COUNT_BITS) + 1, share[x]
             for q in range(np.uint64(ptr[x]), np.uint64(ptr[x + 1])):
                 y = np.uint64(idx[q])

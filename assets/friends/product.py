@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
+import polars.selectors as cs
 
 from assets.frame import Inputs, Product, Result, StageCount
 from assets.friends import (
@@ -27,7 +28,7 @@ from assets.friends.boosting import Forest
 from assets.friends.config import LEARNED, RANKER, SAMPLE_ABOVE_USERS, SAMPLE_PERCENT, VARIANTS
 from assets.friends.engine import Engine
 from assets.friends.graph import PAIR, Flags, Rows, arms, edges, people, stable_hash
-from assets.friends.reasons import named, recorded_sources, with_reasons
+from assets.friends.reasons import named, source_bits, sources_named, with_reasons
 from assets.friends.signals import Scene
 from assets.friends.sources import World
 from assets.friends.training import Model, train
@@ -83,8 +84,10 @@ def compute(inputs: Inputs[FriendsSettings], engine: Engine | None = None) -> Re
     between = interactions.events(frames, who, as_of)
     dealt = interactions.counts(between)
     kept = has_candidates(world, config)
-    scene = signals.scene_of(world, frames, dealt, as_of)
-    model = trained(scene, inputs, engine)
+    model = Model(None, "fixed documented weights: the setting says so", 0, {})
+    if config.ranker == "learned":
+        scene = signals.scene_of(world, frames, dealt, as_of)
+        model = train(scene, frames, config, engine)
     if model.forest is None:
         drawn = draw(world, dealt, config, kept, engine)
     else:
@@ -96,7 +99,7 @@ def compute(inputs: Inputs[FriendsSettings], engine: Engine | None = None) -> Re
     known = features.of_pairs(rows, world, dealt, engine)
     known = known.join(chosen.shown, on=list(PAIR), how="left", maintain_order="left")
     known = known.with_columns(pl.col("is_filled").fill_null(value=False))
-    known = known.with_columns(recorded_sources(config.sources))
+    known = known.with_columns(source_bits(config.sources))
     shown = known.filter(pl.col("score").is_not_null())
     shown = shown.with_columns(scoring.same_country(shown, who))
     shown = with_reasons(shown, world, between, frames, as_of, engine)
@@ -130,13 +133,6 @@ def compute(inputs: Inputs[FriendsSettings], engine: Engine | None = None) -> Re
         "plots": plots.of_run(tables["friend_recommendations"]["score"], world.friends.sizes, figures),
     }
     return Result(tables, tuple(stages), notes)
-
-
-def trained(scene: Scene, inputs: Inputs[FriendsSettings], engine: Engine) -> Model:
-    """The ranker of this run: learned in it, unless the setting says otherwise."""
-    if inputs.config.ranker == "fixed_weights":
-        return Model(None, "fixed documented weights: the setting says so", 0, {})
-    return train(scene, inputs.frames, inputs.config, engine)
 
 
 def build_world(inputs: Inputs[FriendsSettings], only_viewer_id: int | None = None) -> tuple[World, list[StageCount]]:
@@ -207,6 +203,8 @@ def draw_learned(scene: Scene, forest: Forest, config: FriendsSettings, kept: Fl
 def others(world: World, dealt: pl.DataFrame, config: FriendsSettings, is_short: Flags, engine: Engine) -> pl.DataFrame:
     """``viewer, candidate, pagerank_micro`` from every source but friends-of-friends, for the short."""
     short = np.flatnonzero(is_short).astype(np.int32)
+    if not short.size:
+        return pl.DataFrame(schema={**PAIR, "pagerank_micro": pl.Int64})
     nothing = pl.lit(None, dtype=pl.Int64).alias("pagerank_micro")
     found = [pl.DataFrame(schema={**PAIR, "pagerank_micro": pl.Int64})]
     if "pagerank" in config.sources:
@@ -224,7 +222,8 @@ def others(world: World, dealt: pl.DataFrame, config: FriendsSettings, is_short:
 
 def friend_recommendations(shown: pl.DataFrame, world: World, config: FriendsSettings) -> pl.DataFrame:
     """The table of 2.1, by viewer and rank."""
-    ids, ordered = world.who.ids, selection.ranked(shown)
+    ids, told = world.who.ids, ("reason_code", "shared_group_count", "source_bits")
+    ordered = selection.ranked(shown.select(*PAIR, "score", "mutual_count", *told, cs.starts_with("sample_", "group_")))
     variants = pl.Series(arms(ids, config.experiment_salt, [v.name for v in VARIANTS]), dtype=pl.String)
     viewer = ordered["viewer"].to_numpy()
     return ordered.select(
@@ -237,7 +236,7 @@ def friend_recommendations(shown: pl.DataFrame, world: World, config: FriendsSet
         named(ordered, "sample", ids).alias("mutual_sample_ids"),
         "shared_group_count",
         named(ordered, "group", world.groups.ids).alias("shared_group_ids"),
-        "sources",
+        sources_named(ordered["source_bits"]),
         variants.gather(viewer).alias("variant"),
     )
 
@@ -254,7 +253,7 @@ def friend_candidates(known: pl.DataFrame, world: World, kept: Flags) -> pl.Data
     return rows.select(
         pl.Series("viewer_id", ids[rows["viewer"].to_numpy()]),
         pl.Series("candidate_id", ids[rows["candidate"].to_numpy()]),
-        "sources",
+        sources_named(rows["source_bits"]),
         *CANDIDATE_FEATURES,
     ).with_columns(shared_group_count=rows["common_group_count"])
 

@@ -33,6 +33,8 @@ def with_reasons(
         strongest = strongest.when(holds).then(pl.lit(f"shared_{kind}"))  # type: ignore[assignment]
     rows = rows.with_columns(reason_code=strongest.otherwise(None))
     rest = rows.filter(pl.col("reason_code").is_null())
+    if rest.is_empty():
+        return rows
     dealt = readable(
         rest.filter(pl.col("interaction_count") > 0), between, frames, world.who, world.friends, as_of
     ).with_columns(is_interaction=pl.lit(value=True))
@@ -72,22 +74,29 @@ def named(rows: pl.DataFrame, stem: str, ids: Ints) -> pl.Series:
     return pl.Series(pa.LargeListArray.from_arrays(pa.array(ends), pa.array(ids[places[is_there]])))
 
 
-def recorded_sources(switched_on: tuple[str, ...]) -> pl.Expr:
-    """The sources that speak for a row, sorted: by what is true of the pair, and by who proposed it.
+TELLING = ("co_membership", "friends_of_friends", "interaction", "pagerank")
+"""The sources that something true of the pair speaks for, in the order of their names."""
+
+
+def source_bits(switched_on: tuple[str, ...]) -> pl.Expr:
+    """``source_bits``, which sources speak for a row: by what is true of the pair, and by who proposed it.
 
     ``friends_of_friends`` iff a common neighbour exists, ``co_membership`` iff a common group of
     at most `GROUP_SIZE_LIMIT` members, ``interaction`` iff any in 90 days; ``pagerank`` and
     ``popular`` iff they proposed the pair.
     """
-    true = {
-        "co_membership": pl.col("context_micro") > 0,
-        "friends_of_friends": pl.col("common_neighbours") > 0,
-        "interaction": pl.col("interaction_count") > 0,
-        "pagerank": pl.col("pagerank_micro").is_not_null(),
-    }
-    true = {name: holds for name, holds in true.items() if name in switched_on}
-    told = [*true.values(), pl.col("is_filled") | ~pl.any_horizontal(pl.lit(value=False), *true.values())]
-    code = pl.sum_horizontal(holds.fill_null(value=False).cast(pl.Int64) * (1 << i) for i, holds in enumerate(told))
-    names = [*true, "popular"]
+    true = (
+        pl.col("context_micro") > 0, pl.col("common_neighbours") > 0, pl.col("interaction_count") > 0,
+        pl.col("pagerank_micro").is_not_null(),
+    )  # fmt: skip
+    on = [(i, holds) for i, (name, holds) in enumerate(zip(TELLING, true, strict=True)) if name in switched_on]
+    popular = pl.col("is_filled") | ~pl.any_horizontal(pl.lit(value=False), *(holds for _, holds in on))
+    bits = [holds.fill_null(value=False).cast(pl.Int64) * (1 << i) for i, holds in (*on, (len(TELLING), popular))]
+    return pl.sum_horizontal(bits).alias("source_bits")
+
+
+def sources_named(bits: pl.Series) -> pl.Series:
+    """The sorted names behind ``source_bits``."""
+    names = (*TELLING, "popular")
     lists = [[name for i, name in enumerate(names) if number & (1 << i)] for number in range(1 << len(names))]
-    return pl.lit(pl.Series(lists, dtype=pl.List(pl.String))).gather(code).alias("sources")
+    return pl.Series("sources", lists, dtype=pl.List(pl.String)).gather(bits)

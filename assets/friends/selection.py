@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from assets.friends.config import POPULAR_COUNTRY_BONUS, POPULAR_DEGREE_LIMIT
-from assets.friends.filling import CAPPED, CHOSEN, assign
+from assets.friends.filling import CAPPED, CHOSEN, assign, by_score, in_lists
 from assets.friends.graph import PAIR, Flags, Index, Ints, People, Rows
 from assets.friends.sources import World
 from store.settings import FriendsSettings
@@ -44,7 +44,8 @@ def select(listed: pl.DataFrame, world: World, config: FriendsSettings, is_short
     ``is_short``: the viewers whom the popular may fill, if that source is on.
     """
     who, friends, barred = world.who, world.friends, world.filtered.barred
-    ordered = listed.sort("score", "viewer", "mutual_count", "candidate", descending=[True, False, True, False])
+    listed = by_viewer(listed)
+    ordered = listed[by_score(listed["score"].to_numpy(), in_lists(*keys_of(listed))[0])]
     viewer, candidate = (ordered[name].to_numpy(writable=True) for name in PAIR)
     own = Rows.of(viewer, candidate, who.size, who.size)
     room = np.where(who.is_viewer, config.k, 0).astype(np.int64)
@@ -83,5 +84,17 @@ def shelves(who: People, degrees: Ints) -> tuple[Ints, Index, Ints, Ints]:
 
 def ranked(rows: pl.DataFrame) -> pl.DataFrame:
     """``rank`` 1 ... n by (score desc, mutual_count desc, candidate asc) within the viewer."""
-    ordered = rows.sort("viewer", "score", "mutual_count", "candidate", descending=[False, True, True, False])
-    return ordered.with_columns(rank=pl.int_range(1, pl.len() + 1, dtype=pl.Int64).over("viewer"))
+    rows = by_viewer(rows)
+    order, rank = in_lists(*keys_of(rows))
+    return rows[order].with_columns(pl.Series("rank", rank))
+
+
+def by_viewer(rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows with those of a viewer together, viewers ascending."""
+    return rows if rows["viewer"].is_sorted() else rows.sort("viewer")
+
+
+def keys_of(rows: pl.DataFrame) -> tuple[Index, Index, Ints, Ints]:
+    """What `in_lists` orders by."""
+    viewer, candidate, score, mutual = (rows[name].to_numpy(writable=True) for name in (*PAIR, "score", "mutual_count"))
+    return viewer, candidate, score, mutual

@@ -84,10 +84,15 @@ def train(scene: Scene, frames: Frames, config: FriendsSettings, engine: Engine)
         learn &= is_positive | (row_hash < waiting[limit])
     forest = boosting.fit([column[learn] for column in table], share[learn], row_hash[learn])
     figures = _validate(parts, forest, scene.world.friends.sizes)
-    mine, theirs = figures["learned"], figures["adamic_adar"]
-    better = all(mine[name] > theirs[name] for name in ("recall_at_20", "map_at_20"))
+    better = is_better(figures)
     reason = "better than Adamic-Adar on validation" if better else "not better than Adamic-Adar on validation"
     return Model(forest if better else None, reason, positives, figures)
+
+
+def is_better(figures: Mapping[str, Any]) -> bool:
+    """Whether the ranker served the judging viewers better than Adamic-Adar, in recall and in MAP."""
+    mine, theirs = figures["learned"], figures["adamic_adar"]
+    return all(mine[name] > theirs[name] for name in ("recall_at_20", "map_at_20"))
 
 
 def hold_outs(scene: Scene, frames: Frames) -> Iterator[HoldOut]:

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import random
 
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
+from assets.frame import Inputs
+from assets.friends import features, filling, selection
 from assets.friends.config import FILTERS
 from assets.friends.engine import Engine
+from assets.friends.graph import PAIR
+from assets.friends.product import build_world
 from quality.contract import judge
 from quality.registry import REGISTRY
 from store.settings import FriendsSettings
-from tests.support.friends import counts, frames, run
+from tests.support.friends import AS_OF, counts, frames, run
 from tests.support.friends_fuzzed import fuzzed
 from tests.support.friends_oracle import Oracle
 
@@ -92,3 +97,39 @@ def test_a_viewer_lacks_rows_only_where_the_rest_is_at_its_cap(rng: random.Rando
             assert not oracle.mutuals(v, c)
             assert used[c] == 2
     assert all(n <= 2 for n in used.values())
+
+
+SCORES = st.sampled_from([0, 1, 5, 2047, 2048, 10**7, 10**12]) | st.integers(0, 9)
+ENTRY = st.tuples(st.integers(0, 3), st.integers(0, 400), SCORES, st.integers(0, 2))
+ENTRIES = st.lists(ENTRY, max_size=400, unique_by=lambda entry: entry[:2])
+
+
+@settings(QUIET, max_examples=100)
+@given(entries=ENTRIES, seed=st.integers(0, 9))
+def test_lists_stand_in_the_one_total_order(entries: list[tuple[int, int, int, int]], seed: int) -> None:
+    schema = {**PAIR, "score": pl.Int64, "mutual_count": pl.Int64}
+    rows = pl.DataFrame(entries, schema=schema, orient="row").sample(fraction=1, shuffle=True, seed=seed)
+    by_list = rows.sort("viewer", "score", "mutual_count", "candidate", descending=[False, True, True, False])
+    expected = by_list.with_columns(rank=pl.int_range(1, pl.len() + 1, dtype=pl.Int64).over("viewer"))
+    assert_frame_equal(selection.ranked(rows), expected)
+    grouped = selection.by_viewer(rows)
+    order, _ = filling.in_lists(*selection.keys_of(grouped))
+    found = grouped[filling.by_score(grouped["score"].to_numpy(), order)]
+    wanted = rows.sort("score", "viewer", "mutual_count", "candidate", descending=[True, False, True, False])
+    assert_frame_equal(found, wanted)
+
+
+@QUIET
+@given(rng=st.randoms(use_true_random=False), size=st.integers(2, 14))
+def test_mutual_friends_are_published_alike_for_a_list_and_for_all_pairs(rng: random.Random, size: int) -> None:
+    rows, config = fuzzed(rng, size), FriendsSettings()
+    world, _ = build_world(Inputs(frames(rows), {}, None, config, AS_OF))
+    oracle, ids = Oracle(rows, config), world.who.ids.tolist()
+    index = [(v, c) for v in range(len(ids)) for c in range(len(ids)) if v != c]
+    pairs = pl.DataFrame(index, schema=PAIR, orient="row")
+    common = [len(oracle.mutuals(ids[v], ids[c])) for v, c in index]
+    pairs = pairs.with_columns(pl.Series("common_neighbours", common, dtype=pl.Int64))
+    nobody = pl.DataFrame(schema={**PAIR, "interaction_count": pl.Int64})
+    known = features.of_pairs(pairs, world, nobody, Engine())
+    assert known["common_neighbours"].to_list() == common
+    assert np.array_equal(features.published(pairs, world, Engine()).to_numpy(), known["mutual_count"].to_numpy())
