@@ -126,7 +126,7 @@ def _asked(headers: _Headers) -> dict[bytes, bytes] | None:
     asked = dict(headers)
     if len(asked) != len(headers) or not _PASSED_ON.isdisjoint(asked):
         return None
-    if sum(map(len, asked)) + sum(map(len, asked.values())) > MAX_HEADER_BYTES:
+    if len(b"".join(asked)) + len(b"".join(asked.values())) > MAX_HEADER_BYTES:
         return None
     return asked if asked.get(b"authorization", b"")[:7].lower() == b"bearer " else None
 

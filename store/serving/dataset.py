@@ -73,7 +73,7 @@ FEW_IDS: Final = 8
 class _Part:
     """One mapped record batch: raw views of its buffers, by column."""
 
-    __slots__ = ("_buffers", "keys", "rows")
+    __slots__ = ("_buffers", "etags", "keys", "pages", "rows")
 
     def __init__(self, batch: pa.RecordBatch) -> None:
         self.rows: int = batch.num_rows
@@ -88,6 +88,9 @@ class _Part:
                 values = _view(buffers[1], _code(column.type))
                 self._buffers[name] = (values, values)
         self.keys: memoryview = self._buffers["key"][1][: self.rows]
+        nothing = memoryview(b"")
+        self.pages = self._buffers.get("page", (nothing, nothing))
+        self.etags = self._buffers.get("etag", (nothing, nothing))[1]
 
     def has(self, column: str) -> bool:
         return column in self._buffers
@@ -174,7 +177,8 @@ class Dataset:
     def stored(self, row: int) -> tuple[str, bytes]:
         """:meth:`etag` and :meth:`page` at once."""
         part, at = self._at(row)
-        return f"{part.number('etag', at):016x}", bytes(part.slice("page", at))
+        cuts, pages = part.pages
+        return f"{part.etags[at]:016x}", pages[cuts[at] : cuts[at + 1]].tobytes()
 
     def page_json(self, row: int) -> bytes:
         """The default request's whole body, decompressed; the last one is at hand."""
