@@ -10,13 +10,17 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from store.payloads import COLD_REASONS, DEFAULT_LIMIT
 from store.revocations import Held, Item, Revocations
 from store.serving import Dataset, Generation, Guards
 
 MAX_ROWS_REMEMBERED: Final = 8_192
+MAX_DATASETS_REMEMBERED: Final = 16
+MAX_NEWS: Final = 250
+MAX_UNREAD: Final = 8
+"""Readings of the source after which a row is judged anew rather than held against each."""
 _Judge = Callable[[Held | None, Dataset, int, bool], frozenset[int]]
 
 
@@ -45,10 +49,39 @@ NOTHING: Final = Withheld(frozenset(), None)
 
 @dataclass
 class _Remembered:
-    """What was found in one dataset while the same revocations are known."""
+    """What was found in the rows of one dataset, and by what.
 
-    is_clean: bytearray
+    Facts only come to those known, as a rule: then a row that none of the new ones touches is as it was found.
+    """
+
+    held: Held
+    judged: bytearray
+    """By row: 0 = not yet, else 1 + how many of ``news`` were known."""
+    news: list[Held] = field(default_factory=list)
+    """What became known since the first row was judged, the oldest first."""
     found: dict[tuple[int, bool], Withheld] = field(default_factory=dict)
+    """Of rows with something withheld, plain and degraded."""
+
+    def learn(self, held: Held) -> bool:
+        """Whether what was found may stand beside what ``held`` adds; then it is added."""
+        if held.follows != self.held.number or held.news is None or len(self.news) >= MAX_NEWS:
+            return False
+        self.held = held
+        self.news.append(held.news)
+        return True
+
+    def is_judged(self, dataset: Dataset, row: int) -> bool:
+        """Whether what was found of the dataset's row is still true."""
+        known, now = self.judged[row], 1 + len(self.news)
+        if known in (0, now):
+            return known == now
+        if now - known > MAX_UNREAD or _touch(dataset, row, self.news[known - 1 :]):
+            self.judged[row] = 0
+            for is_degraded in (False, True):
+                self.found.pop((row, is_degraded), None)
+            return False
+        self.judged[row] = now
+        return True
 
 
 class Withholding:
@@ -56,6 +89,7 @@ class Withholding:
 
     def __init__(self, revocations: Revocations) -> None:
         self._revocations = revocations
+        self._memory: dict[tuple[str, str], _Remembered] = {}
 
     def is_gone(self, generation: Generation, user_id: int) -> bool:
         """Whether a user whom the generation knows is no longer active, or to be erased."""
@@ -72,27 +106,35 @@ class Withholding:
             return _judged(judge, None, dataset, row, is_degraded) if is_degraded else NOTHING
         if held.is_empty and not is_degraded:
             return NOTHING
-        remembered = _remembered(held, generation, dataset)
-        if remembered.is_clean[row] and not is_degraded:
-            return NOTHING
-        found = remembered.found.get((row, is_degraded))
-        if found is None:
-            found = _judged(judge, held, dataset, row, is_degraded)
-            if not is_degraded and not found.places:
-                remembered.is_clean[row] = 1
-                return NOTHING
+        remembered = self._remembered(held, generation, dataset)
+        if remembered.is_judged(dataset, row):
+            found = remembered.found.get((row, is_degraded))
+            if found is not None:
+                return found
+            if not is_degraded and (row, True) not in remembered.found:
+                return NOTHING  # clean rows are not kept
+        found = _judged(judge, held, dataset, row, is_degraded)
+        remembered.judged[row] = 1 + len(remembered.news)
+        if found is not NOTHING or (row, True) in remembered.found:
             if len(remembered.found) >= MAX_ROWS_REMEMBERED:
-                remembered.found.clear()
+                self._memory.clear()
             remembered.found[row, is_degraded] = found
         return found
 
+    def _remembered(self, held: Held, generation: Generation, dataset: Dataset) -> _Remembered:
+        key = (generation.id, dataset.name)
+        found = self._memory.get(key)
+        if found is None or (found.held is not held and not found.learn(held)):
+            if len(self._memory) >= MAX_DATASETS_REMEMBERED:
+                self._memory.clear()
+            found = self._memory[key] = _Remembered(held, bytearray(dataset.rows))
+        return found
 
-def _remembered(held: Held, generation: Generation, dataset: Dataset) -> _Remembered:
-    key = (generation.id, dataset.name)
-    found = held.memory.get(key)
-    if found is None:
-        found = held.memory[key] = _Remembered(bytearray(dataset.rows))
-    return cast(_Remembered, found)
+
+def _touch(dataset: Dataset, row: int, news: Sequence[Held]) -> bool:
+    viewer, ids = dataset.key(row), dataset.guard_ids(row)
+    is_of_people = dataset.name == "friend_recommendations"
+    return any(each.touching_people(viewer, ids) if is_of_people else each.touching(viewer, ids) for each in news)
 
 
 def _judged(judge: _Judge, held: Held | None, dataset: Dataset, row: int, is_degraded: bool) -> Withheld:

@@ -33,9 +33,9 @@ class _Known(NamedTuple):
     views: dict[datetime, tuple[View, View]]
     """As it is while the file is fresh, and once it is stale."""
 
-    def arrange(self, as_of: datetime, mode: Mode) -> tuple[View, View]:
-        """The views of data of ``as_of``."""
-        held = Held(self.file, micros(as_of))
+    def arrange(self, as_of: datetime, mode: Mode, before: Held | None = None) -> tuple[View, View]:
+        """The views of data of ``as_of``; ``before``: what was known of them until now."""
+        held = Held(self.file.columns, micros(as_of), before)
         is_required = mode == "required"
         is_uncovered = as_of < self.file.since
         if len(self.views) >= MAX_VIEWS:
@@ -88,8 +88,8 @@ class Revocations:
         is_other = before is None or (before.file.content, before.file.since) != (file.content, file.since)
         if is_other:
             known = _Known(file, {})
-            for as_of in [] if before is None else list(before.views):
-                known.arrange(as_of, self.mode)
+            for as_of, (view, _) in [] if before is None else list(before.views.items()):
+                known.arrange(as_of, self.mode, view.held)
             self._known = known
         self._read_at = file.read_at.timestamp()
         return is_other

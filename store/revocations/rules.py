@@ -10,16 +10,19 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import count
 from typing import Final, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
-from store.revocations.entries import LEVELS, OBJECT_TYPES, Kind, RevocationFile
+from store.revocations.entries import LEVELS, OBJECT_TYPES, Columns, Kind
 
 _FRIENDS: Final = LEVELS.index("friends")
 _PUBLIC: Final = LEVELS.index("public")
 _NOBODY: Final[frozenset[int]] = frozenset()
 _Pairs = Mapping[int, frozenset[int]]
+_numbers: Final = count()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +58,20 @@ class Narrowed(NamedTuple):
 class Held:
     """The entries that hold against data of one ``as_of``, arranged for judging."""
 
-    def __init__(self, file: RevocationFile, as_of: int) -> None:
-        """``as_of`` in µs since 1970."""
-        kind, subject, other, detail, at = file.columns
+    def __init__(self, columns: Columns, as_of: int, before: Held | None = None) -> None:
+        """``as_of`` in µs since 1970; ``before``: what was known of the same data until now."""
+        kind, *_, at = columns
         holds = (at > as_of) | (kind == Kind.ERASED)
+        self._facts = tuple(np.ascontiguousarray(column[holds]) for column in columns)
+        self.number = next(_numbers)
+        self.follows: int | None = None
+        """The number of the one of which every fact is known here too, if that is the one known before."""
+        self.news: Held | None = None
+        """What is known here and was not there."""
+        if before is not None and (added := self._added_to(before)) is not None:
+            self.follows, self.news = before.number, Held(tuple(c[added] for c in self._facts), as_of)
         rows: dict[int, list[tuple[int, int, int]]] = defaultdict(list)
-        for each, *facts in zip(*(c[holds].tolist() for c in (kind, subject, other, detail)), strict=True):
+        for each, *facts in zip(*(column.tolist() for column in self._facts[:4]), strict=True):
             rows[each].append((facts[0], facts[1], facts[2]))
         self.gone = frozenset(a for each in (Kind.GONE, Kind.ERASED) for a, _, _ in rows[each])
         self.deleted = frozenset(a for a, _, _ in rows[Kind.DELETED])
@@ -77,14 +88,18 @@ class Held:
         for viewer, object_id, object_type in rows[Kind.HIDDEN]:
             hidden[viewer].add((OBJECT_TYPES[object_type], object_id))
         self.hidden = dict(hidden)
-        self.is_empty = not np.any(holds)
+        self.is_empty = not rows
         hides = {viewer: frozenset(object_id for _, object_id in each) for viewer, each in hidden.items()}
         self._own = _union(self.blocked, self.unfriended, self.left, self.muted, self.reshares_muted, hides)
         self._own_people = _union(self.blocked, self.unfriended, self.muted, self.not_recommended)
         self._watched = self.gone.union(self.deleted, self.narrowed)
         self._watched_people = self.gone.union(self.blocked, self.unfriended)
-        self.memory: dict[object, object] = {}
-        """For whoever judges: what was found stays true as long as these entries are the ones known."""
+
+    def _added_to(self, before: Held) -> npt.NDArray[np.bool_] | None:
+        """Which entries ``before`` lacks; None where it has some that are not here."""
+        mine, theirs = (list(zip(*(c.tolist() for c in held._facts[:4]), strict=True)) for held in (self, before))
+        known = set(theirs)
+        return np.array([fact not in known for fact in mine], dtype=np.bool_) if known.issubset(mine) else None
 
     def touching(self, viewer: int, guard_ids: Iterable[int]) -> frozenset[int]:
         """Of the ids that guard a feed or digests, those that a fact is about; what no such id guards is untouched."""
