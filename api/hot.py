@@ -33,7 +33,7 @@ from api.withholding import NOTHING
 from store.payloads import DEFAULT_LIMIT
 from store.serving import Dataset, Generation
 
-MAX_ROWS_REMEMBERED: Final = 65_536
+MAX_ROWS_REMEMBERED: Final = 8_192
 _Headers = list[tuple[bytes, bytes]]
 
 
@@ -65,30 +65,16 @@ class _Live:
 
 
 class Stored:
-    """A page that generations hold ready, and from where it is answered now."""
+    """A page that generations hold ready."""
 
-    __slots__ = ("_dataset", "_live", "instruments", "listing", "scope")
+    __slots__ = ("dataset", "instruments", "listing", "scope")
 
     def __init__(self, path: str, stored: Listing | str, scope: scopes.Scope) -> None:
         """``stored`` by its dataset's name where nothing revokes it."""
-        self._dataset = stored if isinstance(stored, str) else stored.dataset
+        self.dataset = stored if isinstance(stored, str) else stored.dataset
         self.listing = None if isinstance(stored, str) else stored
         self.scope = scope
         self.instruments: RouteInstruments = instruments_of(path)
-        self._live: _Live | None = None
-
-    def live(self, generation: Generation | None) -> _Live | None:
-        """The dataset in ``generation``; None where it has none."""
-        live = self._live
-        if live is not None and live.generation is generation:
-            return live
-        if generation is None:
-            return None
-        users, dataset = generation.dataset("users"), generation.dataset(self._dataset)
-        if users is None or dataset is None:
-            return None
-        self._live = _Live(generation, users, dataset)
-        return self._live
 
 
 def _queries(*parameters: bytes) -> list[bytes]:
@@ -161,6 +147,8 @@ class Hot:
         self._log = RequestLog(self._runtime.settings.api)
         self._stored = _stored()
         self.paths = frozenset(path for path, _ in self._stored)
+        self._generation: Generation | None = None
+        self._lives: dict[str, _Live] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -198,13 +186,25 @@ class Hot:
             principal = runtime.verifier.verify(asked[b"authorization"][7:].decode("latin-1").strip())
         except TokenInvalid:
             return None
-        user_id, live = principal.user_id, stored.live(runtime.generations.current())
+        user_id, live = principal.user_id, self._live(stored.dataset)
         if stored.scope not in principal.scopes or user_id is None or live is None:
             return None
         row = live.find(user_id)
         if row is None or runtime.withholding.is_gone(live.generation, user_id):
             return None
         return _Found(asked, principal, encoding, live, row)
+
+    def _live(self, name: str) -> _Live | None:
+        """The dataset of the generation that is served; nothing of another one is held on to."""
+        generation = self._runtime.generations.current()
+        if generation is not self._generation:
+            self._generation, self._lives = generation, {}
+        live = self._lives.get(name)
+        if live is None and generation is not None:
+            users, dataset = generation.dataset("users"), generation.dataset(name)
+            if users is not None and dataset is not None:
+                live = self._lives[name] = _Live(generation, users, dataset)
+        return live
 
     def _answer(self, found: _Found, listing: Listing | None, verdict: Verdict) -> tuple[int, _Headers, bytes]:
         """Status, headers and body: the stored page, or where something on it is withheld the joined one."""

@@ -85,11 +85,13 @@ class _Remembered:
 
 
 class Withholding:
-    """Judges rows by what ``revocations`` knows now."""
+    """Judges rows by what ``revocations`` knows now. Remembers what it found, so each thread needs its own."""
 
     def __init__(self, revocations: Revocations) -> None:
         self._revocations = revocations
         self._memory: dict[tuple[str, str], _Remembered] = {}
+        self._kept = 0
+        """Rows remembered with something withheld, at most: those found again are counted again."""
 
     def is_gone(self, generation: Generation, user_id: int) -> bool:
         """Whether a user whom the generation knows is no longer active, or to be erased."""
@@ -114,11 +116,12 @@ class Withholding:
             if not is_degraded and (row, True) not in remembered.found:
                 return NOTHING  # clean rows are not kept
         found = _judged(judge, held, dataset, row, is_degraded)
-        remembered.judged[row] = 1 + len(remembered.news)
         if found is not NOTHING or (row, True) in remembered.found:
-            if len(remembered.found) >= MAX_ROWS_REMEMBERED:
-                self._memory.clear()
+            if self._kept >= MAX_ROWS_REMEMBERED:
+                self._forget()
+            self._kept += 1
             remembered.found[row, is_degraded] = found
+        remembered.judged[row] = 1 + len(remembered.news)
         return found
 
     def _remembered(self, held: Held, generation: Generation, dataset: Dataset) -> _Remembered:
@@ -126,9 +129,12 @@ class Withholding:
         found = self._memory.get(key)
         if found is None or (found.held is not held and not found.learn(held)):
             if len(self._memory) >= MAX_DATASETS_REMEMBERED:
-                self._memory.clear()
+                self._forget()
             found = self._memory[key] = _Remembered(held, bytearray(dataset.rows))
         return found
+
+    def _forget(self) -> None:
+        self._memory, self._kept = {}, 0
 
 
 def _touch(dataset: Dataset, row: int, news: Sequence[Held]) -> bool:
@@ -146,12 +152,12 @@ def _judged(judge: _Judge, held: Held | None, dataset: Dataset, row: int, is_deg
 
 def _state(dataset: Dataset, row: int, places: frozenset[int]) -> str:
     state = "empty"
-    for place in range(dataset.count(row)):
-        if place not in places:
-            (item,) = dataset.fragments(row, place, place + 1)
-            if _reason(_read(item)) not in COLD_REASONS:
-                return "ready"
-            state = "cold_start"
+    for begin, stop in ((0, DEFAULT_LIMIT), (DEFAULT_LIMIT, None)):  # the page, and only if need be the rest
+        for place, item in enumerate(dataset.fragments(row, begin, stop), start=begin):
+            if place not in places:
+                if _reason(_read(item)) not in COLD_REASONS:
+                    return "ready"
+                state = "cold_start"
     return state
 
 

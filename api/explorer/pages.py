@@ -23,6 +23,7 @@ from api.explorer.session import Refused
 from api.health import readiness
 from api.problems import ProblemRaised
 from api.runtime import Runtime, runtime_of
+from api.withholding import Withholding
 from store.payloads.feed_words import POINTS, ago
 from store.payloads.words import SCORE_PARTS
 from store.serving import Generation
@@ -111,7 +112,7 @@ def _add_person(context: dict[str, Any], runtime: Runtime, generation: Generatio
             f"User {user_id} is not in this generation: never there, not active, erased, or newer than it."
         )
         return 404
-    served = view.Served(generation, runtime.withholding)
+    served = view.Served(generation, Withholding(runtime.revocations))  # its own: this is another thread
     context["person"] = {
         "id": user_id,
         "ranked": view.feed(served, user_id, "ranked", limit),

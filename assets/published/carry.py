@@ -60,12 +60,36 @@ def still_allowed(history: pl.LazyFrame, frames: Frames, known: pl.DataFrame, as
         .explode("actor_id", empty_as_null=True)
     )
     # The present mutes of reshares tell of actors; here owners stand among them, and at read they do not count either.
+    # An object without an id was somebody who is forgotten: the line says so, and nothing of them.
     told = groups.select(
-        "digest_id", "user_id", "actor_id", "object_type", "object_id", pl.lit(None, pl.String).alias("verb")
+        "digest_id",
+        "user_id",
+        "actor_id",
+        pl.when(pl.col("object_id").is_not_null()).then("object_type").alias("object_type"),
+        "object_id",
+        pl.lit(None, pl.String).alias("verb"),
     )
     told = told.with_row_index("notification_id").collect().lazy()
     refused = judged(told, known.lazy(), frames, as_of).filter(pl.col("refusal").is_not_null())
-    return history.join(told.join(refused, on="notification_id", how="semi"), on="digest_id", how="anti")
+    gone = pl.concat([
+        told.join(refused, on="notification_id", how="semi").select("digest_id"),
+        told.filter(pl.col("object_type") == "group")
+        .join(_left(frames, as_of), left_on=["object_id", "user_id"], right_on=["group_id", "user_id"], how="semi")
+        .select("digest_id"),
+    ])  # fmt: skip
+    return history.join(gone, on="digest_id", how="anti")
+
+
+def _left(frames: Frames, as_of: datetime) -> pl.LazyFrame:
+    """Private groups that people left, and did not join again."""
+    memberships = frames["staged_memberships"].filter(pl.col("joined_at") < as_of)
+    has_left = pl.col("left_at").is_not_null() & (pl.col("left_at") <= as_of)
+    private = frames["staged_groups"].filter("is_private").select("id")
+    pair = ["group_id", "user_id"]
+    left = (
+        memberships.filter(has_left).join(private, left_on="group_id", right_on="id", how="semi").select(pair).unique()
+    )
+    return left.join(memberships.filter(~has_left), on=pair, how="anti")
 
 
 def nameable_samples(recommendations: pl.LazyFrame, frames: Frames) -> pl.LazyFrame:

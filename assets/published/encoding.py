@@ -93,6 +93,10 @@ class _Column:
     """Of a choice: what its first word is among the words of all fields."""
 
 
+WIDEST_WORD: Final = 29
+"""Bytes of a word's JSON: as many as of an instant, which is what ``json_bound`` makes room for."""
+
+
 class _Objects:
     """Rows of a frame as JSON objects: the arguments of ``json_rows``, read where the columns lie in memory."""
 
@@ -109,6 +113,8 @@ class _Objects:
         quotes = ['"' if column.kind in (ID, TEXT, INSTANT) else "" for column in self._columns]
         names = [("{" if i == 0 else ",") + json.dumps(name) + ":" for i, name in enumerate(frame.columns)]
         self._heads = _padded([name + quote for name, quote in zip(names, quotes, strict=True)])
+        if max(map(len, (word.encode() for word in words)), default=0) > WIDEST_WORD:
+            raise ValueError(f"a word of {max(words, key=len)[:20]}… is longer than {WIDEST_WORD} bytes")
         self._choices = _padded(words)
         self._numbers = slots[NUMBER]
         self._kinds = np.array([column.kind for column in self._columns], dtype=np.int64)
@@ -131,7 +137,8 @@ class _Objects:
                 cuts = column.values[0][first : first + count + 1]
                 ids.append((cuts - cuts[0], column.values[1][cuts[0] : cuts[-1]]))
             else:
-                np.add(column.values[rows], column.base if column.kind == CHOICE else 0, out=numbers[column.slot])
+                base = column.base if column.kind == CHOICE else 0
+                np.add(column.values[rows], base, out=numbers[column.slot], dtype=np.int64)
         text, text_cuts = _stacked(texts, count, np.uint8)
         id_, id_cuts = _stacked(ids, count, np.int64)
         out = self._scratch.of(json_bound(self._heads[0], text_cuts, id_cuts, count, len(self._columns)))
@@ -152,8 +159,10 @@ def _kind(column: pl.Series) -> int:
         return IDS
     if isinstance(kind, pl.Enum) or kind == pl.Boolean:
         return CHOICE
-    if isinstance(kind, pl.Datetime):
+    if isinstance(kind, pl.Datetime) and kind.time_unit == "us":
         return INSTANT
+    if kind != pl.Null and (not kind.is_integer() or kind == pl.UInt64):
+        raise TypeError(f"{column.name}: {kind} has no place in the JSON of an item")
     return ID if column.name.endswith("_id") else NUMBER
 
 

@@ -32,6 +32,8 @@ class _Known(NamedTuple):
     file: RevocationFile
     views: dict[datetime, tuple[View, View]]
     """As it is while the file is fresh, and once it is stale."""
+    asked: set[datetime]
+    """Of those, what was looked at since the file came: only these are arranged for the next one."""
 
     def arrange(self, as_of: datetime, mode: Mode, before: Held | None = None) -> tuple[View, View]:
         """The views of data of ``as_of``; ``before``: what was known of them until now."""
@@ -87,9 +89,11 @@ class Revocations:
         before = self._known
         is_other = before is None or (before.file.content, before.file.since) != (file.content, file.since)
         if is_other:
-            known = _Known(file, {})
-            for as_of, (view, _) in [] if before is None else list(before.views.items()):
-                known.arrange(as_of, self.mode, view.held)
+            known = _Known(file, {}, set())
+            if before is not None:
+                for as_of, (view, _) in list(before.views.items()):
+                    if as_of in before.asked:
+                        known.arrange(as_of, self.mode, view.held)
             self._known = known
         self._read_at = file.read_at.timestamp()
         return is_other
@@ -101,6 +105,7 @@ class Revocations:
         known = self._known
         if known is None:
             return View(None, self.mode == "required")
+        known.asked.add(as_of)
         views = known.views.get(as_of) or known.arrange(as_of, self.mode)
         return views[self.mode == "required" and self.is_stale()]
 

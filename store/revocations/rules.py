@@ -88,7 +88,7 @@ class Held:
         for viewer, object_id, object_type in rows[Kind.HIDDEN]:
             hidden[viewer].add((OBJECT_TYPES[object_type], object_id))
         self.hidden = dict(hidden)
-        self.is_empty = not rows
+        self.is_empty = self._facts[0].size == 0
         hides = {viewer: frozenset(object_id for _, object_id in each) for viewer, each in hidden.items()}
         self._own = _union(self.blocked, self.unfriended, self.left, self.muted, self.reshares_muted, hides)
         self._own_people = _union(self.blocked, self.unfriended, self.muted, self.not_recommended)

@@ -204,6 +204,23 @@ def test_a_digest_without_groups_and_one_of_nobodys_doing_stay() -> None:
     assert still_shown(groups=[billing])
 
 
+@pytest.mark.parametrize(("left", "is_private", "shown"), [
+    ([member(AS_OF - DAY)], True, False), ([member()], True, True), ([], True, True),
+    ([member(AS_OF - DAY)], False, True),
+    ([member(AS_OF - 2 * DAY), member() | {"joined_at": AS_OF - DAY}], True, True),
+])  # fmt: skip
+def test_who_left_a_private_group_is_told_of_it_no_more(left: Any, is_private: bool, shown: bool) -> None:
+    invited = built_digest(3)["groups"][0] | {"object_type": "group", "object_id": 8}
+    changes = {"staged_groups": [group(is_private=is_private)], "staged_memberships": left}
+    assert still_shown(groups=[invited], **changes) is shown
+
+
+def test_a_line_about_somebody_who_is_forgotten_stays() -> None:
+    forgotten = built_digest(3)["groups"][0] | {
+        "object_type": "user", "object_id": None, "principal_ids": [2], "sample_actor_ids": [2]}  # fmt: skip
+    assert still_shown(groups=[forgotten])
+
+
 def test_one_group_that_may_not_be_told_takes_its_digest_away_and_no_other() -> None:
     frames = sample_frames()
     frames["staged_blocks"] = table("staged_blocks", [block(1, 2)])

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
 import polars as pl
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -137,3 +138,26 @@ def test_json_reads_back_as_the_row_it_was_made_of(rows: list[tuple[Any, ...]]) 
         expected = dict(zip(kinds, values, strict=True))
         assert json.loads(text) == expected
         assert text == json.dumps(expected, separators=(",", ":"), ensure_ascii=False)
+
+
+@pytest.mark.parametrize(
+    ("column", "error"),
+    [
+        (pl.Series("at", [date(2026, 1, 1)]), TypeError),
+        (pl.Series("n", [2**63], dtype=pl.UInt64), TypeError),
+        (pl.Series("at", [AS_OF], dtype=pl.Datetime("ms", "UTC")), TypeError),
+        (pl.Series("x", [0.5]), TypeError),
+        (pl.Series("w", ["a" * 30], dtype=pl.Enum(["a" * 30])), ValueError),
+    ],
+)
+def test_what_the_compiled_loop_does_not_know_is_refused(column: pl.Series, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        json_texts(pl.DataFrame([column]))
+
+
+def test_two_columns_of_two_hundred_words_each_keep_their_own() -> None:
+    words = [[f"{name}{n}" for n in range(200)] for name in "ab"]
+    frame = pl.DataFrame(
+        {name: pl.Series([each[199]], dtype=pl.Enum(each)) for name, each in zip("xy", words, strict=True)}
+    )
+    assert json_texts(frame).to_list() == ['{"x":"a199","y":"b199"}']

@@ -118,3 +118,14 @@ def test_what_nothing_new_touches_is_not_judged_again_and_what_is_touched_is(tmp
     after = learn(Kind.MUTED, viewer, second)
     assert after is not before
     assert {0, 1} <= after.places
+
+
+def test_knowing_nothing_and_knowing_something_are_told_apart(tmp_path):
+    for entries, is_empty in (([], True), ([Fact(Kind.BLOCKED, 1, 2, 0, 10**18)], False)):
+        remembered = Remembered(overlap=10**12)
+        for fact in entries:
+            remembered.learn(fact, 10**18)
+        write_revocations(tmp_path, remembered.entries())
+        revocations = Revocations(tmp_path, "required", 10**9)
+        revocations.refresh()
+        assert revocations.view(LONG_AGO).held.is_empty is is_empty
