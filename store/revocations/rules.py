@@ -129,11 +129,14 @@ class Held:
         )
 
     def _shows_reshare(self, item: Item) -> bool:
-        """Mutes of reshares: on a post's card everybody but its author is there by resharing it."""
-        if item.verb not in ("post", "reshare"):
+        """Mutes of reshares: on a post's card everybody but its author is there by resharing it, and maybe they too."""
+        muted = self.reshares_muted.get(item.viewer)
+        if not muted or item.verb not in ("post", "reshare"):
             return True
-        author = {item.owner} if item.verb == "post" else _NOBODY
-        return self.reshares_muted.get(item.viewer, _NOBODY).isdisjoint(item.actors - author)
+        others = item.actors - {item.owner}
+        reshares = frozenset(item.objects) - {item.object_id}
+        is_all_by_others = item.verb == "post" and len(reshares) <= len(others)  # each of them made one at least
+        return muted.isdisjoint(others if is_all_by_others else item.actors)
 
     def _is_hidden(self, item: Item) -> bool:
         """A hide of the object; that of a comment hides the comment's own activity too."""
