@@ -73,10 +73,14 @@ class Verifier:
         self._cached_generation = keys.generation
 
     def verify(self, token: str) -> Principal:
-        """The principal of ``token``; raises :class:`TokenInvalid`.
+        """The principal of ``token``; raises :class:`TokenInvalid`."""
+        return self.verified(token)[0]
 
-        A verified token is remembered until it expires, but no longer than 60 s, and never beyond a
-        change of keys.
+    def verified(self, token: str) -> tuple[Principal, float]:
+        """The principal of ``token``, and when it has to be verified anew (Unix seconds): until then it is remembered.
+
+        That is when the token expires, but no later than after 60 s; nothing is remembered beyond a change of
+        keys. Raises :class:`TokenInvalid`.
         """
         now = time.time()
         if self._cached_generation != self._keys.generation:
@@ -84,15 +88,15 @@ class Verifier:
             self._cached_generation = self._keys.generation
         known = self._cache.get(token)
         if known is not None and now < known[1]:
-            return known[0]
-        principal = self._verified(token, now)
+            return known
+        principal = self._proven(token, now)
         self._cache.pop(token, None)
         if len(self._cache) >= CACHE_ENTRIES:
             del self._cache[next(iter(self._cache))]
-        self._cache[token] = (principal, min(principal.expires_at, now + CACHE_SECONDS))
-        return principal
+        found = self._cache[token] = (principal, min(principal.expires_at, now + CACHE_SECONDS))
+        return found
 
-    def _verified(self, token: str, now: float) -> Principal:
+    def _proven(self, token: str, now: float) -> Principal:
         if len(token) > MAX_TOKEN_BYTES:
             raise TokenInvalid(f"The token is longer than {MAX_TOKEN_BYTES} bytes.")
         registry = jws.JWSRegistry(algorithms=self._keys.algorithms, strict_check_header=False)

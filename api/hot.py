@@ -9,9 +9,10 @@ the request is unusual. Does not belong here: anything else. A request that cann
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from functools import lru_cache
-from itertools import permutations
-from typing import Final, NamedTuple
+from itertools import chain, permutations
+from typing import Final
 
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -23,7 +24,6 @@ from api.digests import listing
 from api.edge import MAX_HEADER_BYTES
 from api.feed import FEEDS
 from api.instruments import RouteInstruments, instruments_of
-from api.limits import Verdict
 from api.logs import RequestLog, request_id, trace_id
 from api.negotiation import best_encoding, best_media_type
 from api.pages import Listing, first_page
@@ -34,7 +34,9 @@ from store.payloads import DEFAULT_LIMIT
 from store.serving import Dataset, Generation
 
 MAX_ROWS_REMEMBERED: Final = 8_192
+MAX_ANSWERS_REMEMBERED: Final = 8_192
 _Headers = list[tuple[bytes, bytes]]
+_Asked = dict[bytes, bytes]
 
 
 class _Live:
@@ -64,16 +66,35 @@ class _Live:
         return row
 
 
+@dataclass(slots=True)
+class _Answer:
+    """What a request is answered, and again as long as nothing has changed of what the answer rests on."""
+
+    asked: _Asked
+    """All its headers but those that differ from request to request."""
+    principal: Principal
+    until: float
+    """When the token has to be looked at again, Unix seconds."""
+    keys: int
+    edition: object
+    status: int
+    headers: _Headers
+    body: bytes | memoryview
+    """A view into the generation's file where the page goes out as stored, so that remembering it takes no memory."""
+
+
 class Stored:
     """A page that generations hold ready."""
 
-    __slots__ = ("dataset", "instruments", "listing", "scope")
+    __slots__ = ("answers", "dataset", "instruments", "listing", "scope")
 
     def __init__(self, path: str, stored: Listing | str, scope: scopes.Scope) -> None:
         """``stored`` by its dataset's name where nothing revokes it."""
         self.dataset = stored if isinstance(stored, str) else stored.dataset
         self.listing = None if isinstance(stored, str) else stored
         self.scope = scope
+        self.answers: dict[bytes, _Answer] = {}
+        """Given lately, by the header Authorization."""
         self.instruments: RouteInstruments = instruments_of(path)
 
 
@@ -107,14 +128,13 @@ _PASSED_ON: Final = frozenset((b"origin", b"content-length", b"transfer-encoding
 """CORS is the framework's; a GET with a body is unusual enough."""
 
 
-def _asked(headers: _Headers) -> dict[bytes, bytes] | None:
-    """The headers of a request with a bearer token; None for one that the framework should look at."""
-    asked = dict(headers)
-    if len(asked) != len(headers) or not _PASSED_ON.isdisjoint(asked):
-        return None
-    if len(b"".join(asked)) + len(b"".join(asked.values())) > MAX_HEADER_BYTES:
-        return None
-    return asked if asked.get(b"authorization", b"")[:7].lower() == b"bearer " else None
+def _is_usual(asked: _Asked) -> bool:
+    """Whether a request has a bearer token, and no header that the framework has to judge."""
+    return _PASSED_ON.isdisjoint(asked) and asked.get(b"authorization", b"")[:7].lower() == b"bearer "
+
+
+def _is_small(headers: _Headers) -> bool:
+    return len(b"".join(chain.from_iterable(headers))) <= MAX_HEADER_BYTES
 
 
 @lru_cache(maxsize=1024)
@@ -122,16 +142,6 @@ def _negotiated(accept: bytes | None, accept_encoding: bytes | None) -> tuple[bo
     """Whether JSON is acceptable, and the encoding the client likes best."""
     texts = [None if sent is None else sent.decode("latin-1") for sent in (accept, accept_encoding)]
     return best_media_type(texts[0], (JSON,)) is not None, best_encoding(texts[1])
-
-
-class _Found(NamedTuple):
-    """A stored page that may be answered once the limit admits it."""
-
-    asked: dict[bytes, bytes]
-    principal: Principal
-    encoding: str | None
-    live: _Live
-    row: int
 
 
 _JSON: Final = (b"content-type", JSON.encode())
@@ -149,6 +159,7 @@ class Hot:
         self.paths = frozenset(path for path, _ in self._stored)
         self._generation: Generation | None = None
         self._lives: dict[str, _Live] = {}
+        self._remembered = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -156,34 +167,67 @@ class Hot:
             stored = self._stored.get((scope["path"], scope["query_string"]))
             if stored is not None:
                 begun = time.perf_counter()
-                found = self._found(scope["headers"], stored)
-                if found is not None:
-                    limits, principal = self._runtime.limits, found.principal
+                headers: _Headers = scope["headers"]
+                asked = dict(headers)
+                given, parent = asked.pop(b"x-request-id", None), asked.pop(b"traceparent", None)
+                answer = self._answer(stored, headers, asked, (given is not None) + (parent is not None))
+                if answer is not None:
+                    limits, principal = self._runtime.limits, answer.principal
                     verdict = await limits.admit(principal) if limits.is_shared else limits.admit_here(principal)
                     if verdict.is_admitted:
-                        asked = found.asked
-                        named = request_id(asked.get(b"x-request-id"), trace_id(asked.get(b"traceparent")))
-                        status, headers, body = self._answer(found, stored.listing, verdict)
-                        headers.append((b"x-request-id", named.encode()))
-                        await send({"type": "http.response.start", "status": status, "headers": headers})
-                        await send({"type": "http.response.body", "body": body})
+                        named = request_id(given, trace_id(parent))
+                        told = [*answer.headers, *verdict.headers(), (b"x-request-id", named.encode())]
+                        await send({"type": "http.response.start", "status": answer.status, "headers": told})
+                        await send({"type": "http.response.body", "body": bytes(answer.body)})
                         seconds = time.perf_counter() - begun
-                        stored.instruments.observe(status, seconds)
-                        self._log.note(named, "GET", stored.instruments.route, status, seconds, principal.role)
+                        stored.instruments.observe(answer.status, seconds)
+                        self._log.note(named, "GET", stored.instruments.route, answer.status, seconds, principal.role)
                         return
         await self.app(scope, receive, send)
 
-    def _found(self, sent: _Headers, stored: Stored) -> _Found | None:
-        """Whose stored page is asked for, and where it is; None where the reference has to answer."""
-        asked = _asked(sent)
-        if asked is None:
+    def _answer(self, stored: Stored, headers: _Headers, asked: _Asked, ids: int) -> _Answer | None:
+        """The answer of a request, remembered or found; None where the reference has to give it.
+
+        ``asked`` is ``headers`` without the ``ids`` that differ from request to request.
+        """
+        runtime = self._runtime
+        generation, edition = runtime.generations.current(), runtime.revocations.edition()
+        if generation is not self._generation:
+            self._generation, self._lives = generation, {}
+            self._forget()
+        answer = stored.answers.get(asked.get(b"authorization", b""))
+        if (
+            answer is not None
+            and answer.asked == asked
+            and answer.edition is edition
+            and answer.keys == runtime.keys.generation
+            and time.time() < answer.until
+            and len(asked) + ids == len(headers)
+            and (not ids or _is_small(headers))
+        ):
+            return answer
+        if len(asked) + ids != len(headers) or not _is_usual(asked) or not _is_small(headers):
             return None
+        answer = self._found(stored, asked, edition)
+        if answer is not None:
+            if self._remembered >= MAX_ANSWERS_REMEMBERED:
+                self._forget()
+            self._remembered += 1
+            stored.answers[asked[b"authorization"]] = answer
+        return answer
+
+    def _forget(self) -> None:
+        for stored in self._stored.values():
+            stored.answers.clear()
+        self._remembered = 0
+
+    def _found(self, stored: Stored, asked: _Asked, edition: object) -> _Answer | None:
         takes_json, encoding = _negotiated(asked.get(b"accept"), asked.get(b"accept-encoding"))
         if not takes_json:
             return None
-        runtime = self._runtime
+        runtime, keys = self._runtime, self._runtime.keys.generation
         try:
-            principal = runtime.verifier.verify(asked[b"authorization"][7:].decode("latin-1").strip())
+            principal, until = runtime.verifier.verified(asked[b"authorization"][7:].decode("latin-1").strip())
         except TokenInvalid:
             return None
         user_id, live = principal.user_id, self._live(stored.dataset)
@@ -192,35 +236,36 @@ class Hot:
         row = live.find(user_id)
         if row is None or runtime.withholding.is_gone(live.generation, user_id):
             return None
-        return _Found(asked, principal, encoding, live, row)
+        status, headers, body = self._page(asked, encoding, live, row, stored.listing)
+        return _Answer(asked, principal, until, keys, edition, status, headers, body)
 
     def _live(self, name: str) -> _Live | None:
         """The dataset of the generation that is served; nothing of another one is held on to."""
-        generation = self._runtime.generations.current()
-        if generation is not self._generation:
-            self._generation, self._lives = generation, {}
-        live = self._lives.get(name)
+        live, generation = self._lives.get(name), self._generation
         if live is None and generation is not None:
             users, dataset = generation.dataset("users"), generation.dataset(name)
             if users is not None and dataset is not None:
                 live = self._lives[name] = _Live(generation, users, dataset)
         return live
 
-    def _answer(self, found: _Found, listing: Listing | None, verdict: Verdict) -> tuple[int, _Headers, bytes]:
+    def _page(
+        self, asked: _Asked, encoding: str | None, live: _Live, row: int, listing: Listing | None
+    ) -> tuple[int, _Headers, bytes | memoryview]:
         """Status, headers and body: the stored page, or where something on it is withheld the joined one."""
-        asked, _, encoding, live, row = found
         runtime, generation, dataset = self._runtime, live.generation, live.dataset
         withheld = NOTHING if listing is None else runtime.withholding.of(generation, dataset, row)
+        page: bytes | memoryview
         if listing is None or withheld is NOTHING or not withheld.touches():
             etag, page = dataset.stored(row)
         else:
             page, etag = first_page(runtime, listing, generation, dataset, row, withheld)
-        headers = [*live.head, (b"etag", b'W/"%b"' % etag.encode()), *verdict.headers()]
+        headers = [*live.head, (b"etag", b'W/"%b"' % etag.encode())]
         given = asked.get(b"if-none-match")
         if given is not None and is_fresh(given.decode("latin-1"), etag):
             return 304, headers, b""
-        body, encoding = stored_body(page, encoding)
+        if encoding != "zstd":
+            page, encoding = stored_body(bytes(page), encoding)
         if encoding is not None:
             headers.append(_ENCODINGS[encoding])
-        headers += ((b"content-length", b"%d" % len(body)), _JSON)
-        return 200, headers, body
+        headers += ((b"content-length", b"%d" % len(page)), _JSON)
+        return 200, headers, page

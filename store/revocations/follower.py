@@ -34,6 +34,8 @@ class _Known(NamedTuple):
     """As it is while the file is fresh, and once it is stale."""
     asked: set[datetime]
     """Of those, what was looked at since the file came: only these are arranged for the next one."""
+    editions: tuple[object, object]
+    """What tells this file's entries from any other's, as they count while the file is fresh and once it is stale."""
 
     def arrange(self, as_of: datetime, mode: Mode, before: Held | None = None) -> tuple[View, View]:
         """The views of data of ``as_of``; ``before``: what was known of them until now."""
@@ -89,7 +91,7 @@ class Revocations:
         before = self._known
         is_other = before is None or (before.file.content, before.file.since) != (file.content, file.since)
         if is_other:
-            known = _Known(file, {}, set())
+            known = _Known(file, {}, set(), (object(), object()))
             if before is not None:
                 for as_of, (view, _) in list(before.views.items()):
                     if as_of in before.asked:
@@ -108,6 +110,11 @@ class Revocations:
         known.asked.add(as_of)
         views = known.views.get(as_of) or known.arrange(as_of, self.mode)
         return views[self.mode == "required" and self.is_stale()]
+
+    def edition(self) -> object:
+        """Another object as soon as any :meth:`view` may be another: what was concluded from views holds until then."""
+        known = self._known
+        return None if known is None else known.editions[self.mode == "required" and self.is_stale()]
 
     def age_seconds(self) -> float | None:
         """Seconds since the source was read; None before the first file, and with mode ``off``.

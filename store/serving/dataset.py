@@ -174,11 +174,11 @@ class Dataset:
         part, at = self._at(row)
         return bytes(part.slice("page", at))
 
-    def stored(self, row: int) -> tuple[str, bytes]:
-        """:meth:`etag` and :meth:`page` at once."""
+    def stored(self, row: int) -> tuple[str, memoryview]:
+        """:meth:`etag`, and :meth:`page` as a view of the mapped file."""
         part, at = self._at(row)
         cuts, pages = part.pages
-        return f"{part.etags[at]:016x}", pages[cuts[at] : cuts[at + 1]].tobytes()
+        return f"{part.etags[at]:016x}", pages[cuts[at] : cuts[at + 1]]
 
     def page_json(self, row: int) -> bytes:
         """The default request's whole body, decompressed; the last one is at hand."""

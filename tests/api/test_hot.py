@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from datetime import timedelta
 
 import httpx
 import pytest
@@ -13,7 +14,19 @@ from hypothesis import strategies as st
 
 from api.auth import demo_token
 from api.hot import Hot
-from tests.support.api import DORMANT, EMPTY, EXACT, GONE, READER, SUGGESTED, UNKNOWN
+from tests.support.api import (
+    DORMANT,
+    EMPTY,
+    EXACT,
+    GONE,
+    ONE_MORE,
+    READER,
+    SUGGESTED,
+    UNKNOWN,
+    frames,
+    published,
+)
+from tests.support.serving import AS_OF, small_generation
 
 PAGES = (
     "/v2/me/feed",
@@ -107,9 +120,19 @@ headers_sent = st.fixed_dictionaries(
         "origin": st.just("https://app.example"),
         "traceparent": st.just("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
         "x-long": st.sampled_from(["a", "a" * 16_300]),
+        "x-request-id": st.sampled_from(["01JD3Z5K8Q4V9W2X7Y6T1R0PAS", "a" * 16_300]),
         "content-length": st.just("0"),
     },
 )
+
+
+@pytest.fixture(scope="module")
+def bearers(api):
+    """Tokens that are asked with again and again, as clients do: what was answered before is then at hand."""
+    made = {who: api.token(who) for who in (READER, EXACT, SUGGESTED, EMPTY, DORMANT, GONE, UNKNOWN)}
+    narrow = api.token(READER, scopes={"digests:read"})
+    old = demo_token(api.settings, READER, ttl_seconds=-1)
+    return made | {"service": api.token("feeder", role="service"), "narrow": narrow, "old": old, "bad": "a.b.c"}
 
 
 @given(
@@ -118,14 +141,8 @@ headers_sent = st.fixed_dictionaries(
     sent=headers_sent,
     method=st.sampled_from(["GET", "GET", "HEAD", "POST"]),
 )
-def test_no_request_is_answered_differently(api, both, path, who, sent, method):
-    bearer = {
-        "service": lambda: api.token("feeder", role="service"),
-        "narrow": lambda: api.token(READER, scopes={"digests:read"}),
-        "old": lambda: demo_token(api.settings, READER, ttl_seconds=-1),
-        "bad": lambda: "a.b.c",
-    }.get(who, lambda: api.token(who))
-    authorization = {"authorization": f"Bearer {bearer()}"} if who != "" else {}
+def test_no_request_is_answered_differently(both, bearers, path, who, sent, method):
+    authorization = {"authorization": f"Bearer {bearers[who]}"} if who != "" else {}
     expected, found, _ = both(path, authorization | sent, method)
     assert said(found) == said(expected)
 
@@ -161,3 +178,63 @@ def test_the_clock_of_a_token_holds_for_hot_pages_too(api, both):
     assert both(PAGES[0], {"authorization": f"Bearer {token}"})[1].status_code == 200
     time.sleep(4.1)
     assert both(PAGES[0], {"authorization": f"Bearer {token}"})[1].status_code == 401
+
+
+def test_what_a_request_is_answered_is_not_given_to_another_one(api, both):
+    bearer = f"Bearer {api.token(READER)}"
+    sent = [("authorization", bearer), ("accept-encoding", "zstd")]
+    etag = both(PAGES[0], sent)[1].headers["etag"]
+    for others in (
+        [("authorization", bearer), ("accept-encoding", "gzip")],
+        [*sent, ("if-none-match", etag)],
+        [*sent, ("if-none-match", '"x"')],
+        [*sent, ("accept", "text/html")],
+        [*sent, ("x-request-id", "a" * 16_300)],
+        [*sent, ("authorization", bearer)],
+        [*sent, ("x-request-id", "01JD3Z5K8Q4V9W2X7Y6T1R0PAS"), ("x-request-id", "01JD3Z5K8Q4V9W2X7Y6T1R0PAS")],
+    ):
+        assert both(PAGES[0], sent)[1].status_code == 200
+        expected, found, _ = both(PAGES[0], others)
+        assert said(found) == said(expected)
+
+
+def test_ids_of_a_request_are_its_own_though_the_answer_was_given_before(api, both):
+    sent = {"authorization": f"Bearer {api.token(READER)}"}
+    given_ids = ("01JD3Z5K8Q4V9W2X7Y6T1R0PAS", "01JD3Z5K8Q4V9W2X7Y6T1R0PAT")
+    found = [both(PAGES[0], sent | {"x-request-id": each})[1] for each in given_ids]
+    assert tuple(each.headers["x-request-id"] for each in found) == given_ids
+    trace = "0af7651916cd43dd8448eb211c80319c"
+    _, found, by_itself = both(PAGES[0], sent | {"traceparent": f"00-{trace}-b7ad6b7169203331-01"})
+    assert (found.headers["x-request-id"], by_itself) == (trace, True)
+
+
+def test_another_generation_or_other_keys_are_answered_from_at_once(tmp_path, monkeypatch):
+    with published(tmp_path) as api, asking(api) as ask:
+        sent = {"authorization": f"Bearer {api.token(READER)}"}
+        first = ask(PAGES[0], sent)[1]
+        small_generation(tmp_path, AS_OF + timedelta(hours=1), frames=frames())
+        api.refresh()
+        expected, found, by_itself = ask(PAGES[0], sent)
+        assert said(found) == said(expected)
+        assert by_itself
+        assert found.headers["x-data-generation"] != first.headers["x-data-generation"]
+        keys = api.app.state.runtime.keys
+        monkeypatch.setattr(keys, "find", lambda _kid: None)
+        keys.generation += 1
+        assert ask(PAGES[0], sent)[1].status_code == 401
+
+
+def test_no_more_answers_are_remembered_than_there_is_room_for(api, monkeypatch):
+    monkeypatch.setattr("api.hot.MAX_ANSWERS_REMEMBERED", 3)
+    hot = Hot(api.app)
+
+    async def ask(user, path):
+        transport = httpx.ASGITransport(hot)
+        async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
+            answer = await client.get(path, headers={"authorization": f"Bearer {api.token(user)}"})
+            assert answer.status_code == 200
+
+    for user in (READER, EXACT, SUGGESTED, EMPTY, ONE_MORE):
+        for path in PAGES:
+            asyncio.run(ask(user, path))
+            assert sum(len(stored.answers) for stored in set(hot._stored.values())) <= 3

@@ -347,3 +347,19 @@ def test_hot_pages_and_the_reference_withhold_the_same_byte_for_byte(api, both, 
     expected, found, _ = both(path, headers | {"if-none-match": found.headers["etag"]})
     assert said(found) == said(expected)
     assert found.status_code == 304
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_what_a_hot_page_answered_before_holds_no_longer_than_what_was_known(api, both, revoke, path):
+    sent = {"authorization": f"Bearer {api.token(READER)}"}
+    for known in (
+        {},
+        {"age_seconds": 90},
+        {"age_seconds": 0},
+        {"entries": [entry(Kind.DELETED, 1003, at=LATER), entry(Kind.GONE, 1001, at=LATER)]},
+        {"entries": [entry(Kind.GONE, READER, at=LATER)]},
+    ):
+        revoke(*known.pop("entries", ()), **known)
+        for _ in range(2):
+            expected, found, _ = both(path, sent)
+            assert said(found) == said(expected)
