@@ -16,10 +16,13 @@ ROOT = Path(__file__).resolve().parent.parent
 
 ALSO: dict[str, tuple[str, ...]] = {
     "staged": ("quality/rejects.py",),
+    "friends": ("assets/compiled.py",),
+    "feed": ("assets/compiled.py",),
     "digests": ("assets/local_time.py", "store/zones.py", "store/payloads/digest_words.py"),
     "premium": ("store/zones.py",),
     "published": (
-        "assets/digests/allowed.py", "assets/feed/kernels.py", "assets/friends", "quality/feed.py", "quality/truths.py",
+        "assets/compiled.py", "assets/digests/allowed.py", "assets/feed/kernels.py", "assets/friends",
+        "quality/feed.py", "quality/truths.py",
         "store/datasets.py", "store/payloads", "store/serving",
     ),
 }  # fmt: skip

@@ -10,23 +10,16 @@ Compressed rows: row ``i`` holds ``items[start[i]:start[i + 1]]``, ascending. Ar
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar, cast
-
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from assets.compiled import F as F  # noqa: PLC0414 (`published` takes both from here)
+from assets.compiled import kernel as kernel  # noqa: PLC0414
 
 Longs = NDArray[np.int64]
 Numbers = NDArray[np.int32]
 Levels = NDArray[np.uint8]
 Flags = NDArray[np.bool_]
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-def kernel(function: F) -> F:
-    """Compile on first use, without the interpreter's lock; the machine code is kept beside the source."""
-    return cast(F, njit(cache=True, nogil=True, error_model="numpy")(function))
 
 
 @kernel

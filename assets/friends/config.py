@@ -104,7 +104,9 @@ POOL_LIVELY: Final = 90
 SCORED_WALK_WIDTH: Final = 100
 SCORED_WALK_EDGES: Final = 3_000
 """Nodes that a walk expands at its third and at its fourth step, the best first, as far as so many friendships go."""
-CHUNK: Final = 4_000
-"""Viewers scored at once."""
+CHUNK: Final = 1_000
+"""Viewers scored at once: larger columns would be given back to the system and asked for again."""
+DESCRIBED: Final = 5_000
+"""People whose lists are described at once, for the same reason."""
 LEAST_LEARNED_SCORE: Final = 1_000
 """A learned score is at least this, so that the popular (0-900) stand behind whom a signal proposes."""

@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from assets.compiled import kernel
 from assets.friends.graph import Flags, Index, Ints, Whole
-from assets.friends.kernels import holds, kernel
+from assets.friends.kernels import COUNT_BITS, holds
 
 CHOSEN, CAPPED = 1, 2
 
@@ -132,34 +133,49 @@ def assign(
 
 
 @kernel
-def in_lists(viewer: Index, candidate: Index, score: Ints, mutual: Ints) -> tuple[Ints, Ints]:
-    """Every viewer's list (their entries stand together) by (score desc, mutual desc, candidate asc), by Shell's sort.
+def stands_before(p: Whole, q: Whole, key: Ints, candidate: Index) -> bool:
+    """Whether place p comes before place q in a list."""
+    if key[p] != key[q]:
+        return bool(key[p] > key[q])
+    return bool(candidate[p] < candidate[q])
 
-    Returns the places in their new order, and each one's rank from 1.
+
+@kernel
+def in_lists(viewer: Index, candidate: Index, score: Ints, mutual: Ints) -> tuple[Ints, Ints]:
+    """Every viewer's list (their entries stand together) by (score desc, mutual desc, candidate asc), by merging.
+
+    Score and mutual friends are told in one number, as in `kernels.expand`. Returns the places in
+    their new order, and each one's rank from 1.
     """
     order, rank = np.arange(viewer.size), np.empty(viewer.size, dtype=np.int64)
+    key, merged = (score << COUNT_BITS) + mutual, np.empty(viewer.size, dtype=np.int64)
     start = 0
     while start < viewer.size:
         stop = start
         while stop < viewer.size and viewer[stop] == viewer[start]:
             rank[stop] = stop - start + 1
             stop += 1
-        for gap in (301, 132, 57, 23, 10, 4, 1):
-            for last in range(start + gap, stop):
+        for first in range(start, stop, 8):
+            for last in range(first + 1, min(first + 8, stop)):
                 p, i = order[last], last
-                while i - gap >= start:
-                    q = order[i - gap]
-                    if score[q] != score[p]:
-                        if score[q] > score[p]:
-                            break
-                    elif mutual[q] != mutual[p]:
-                        if mutual[q] > mutual[p]:
-                            break
-                    elif candidate[q] < candidate[p]:
-                        break
-                    order[i] = q
-                    i -= gap
+                while i > first and stands_before(p, order[i - 1], key, candidate):
+                    order[i] = order[i - 1]
+                    i -= 1
                 order[i] = p
+        run = 8
+        while run < stop - start:
+            for low in range(start, stop, 2 * run):
+                middle, high = min(low + run, stop), min(low + 2 * run, stop)
+                i, j = low, middle
+                for out in range(low, high):
+                    if j == high or (i < middle and stands_before(order[i], order[j], key, candidate)):
+                        merged[out] = order[i]
+                        i += 1
+                    else:
+                        merged[out] = order[j]
+                        j += 1
+            order[start:stop] = merged[start:stop]
+            run *= 2
         start = stop
     return order, rank
 

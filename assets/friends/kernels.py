@@ -4,32 +4,24 @@ Lives here: numba kernels over compressed rows, integers only, O(people) scratch
 O(viewers x k) output; each call is one slice of viewers, so slices may run in threads in any
 split. Scalars are int64 throughout, so that every helper is compiled once. Does not belong here:
 frames, ids, configuration, the features of given pairs (`overlap`), the global pass (`filling`).
-
-The kept machine code is renewed when the file of a kernel changes, and only then: who changes a
-helper here must also touch `overlap`, `filling`, `pooling` and `spread`, which have it compiled in.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import numpy as np
 from llvmlite import ir  # type: ignore[import-untyped]
-from numba import njit, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from assets.compiled import kernel
 from assets.friends.graph import Flags, Index, Ints, Whole
 
-F = TypeVar("F", bound=Callable[..., Any])
 COUNT_BITS = 22
 """Low bits of a sum that count paths (fewer than four million); the rest holds weights up to 10^12."""
-
-
-def kernel(function: F) -> F:
-    """Compile on first use, without the interpreter's lock; the machine code is kept beside the source."""
-    return cast(F, njit(cache=True, nogil=True, error_model="numpy")(function))
 
 
 def _prefetch(_: Any, array: Any, __: Any) -> Any:
@@ -47,7 +39,7 @@ def _prefetch(_: Any, array: Any, __: Any) -> Any:
     return types.void(array, types.uint64), code
 
 
-_fetch = cast(Callable[[Index, np.uint64], None], intrinsic(_prefetch))
+_fetch = cast(Callable[[Index | Ints, np.uint64], None], intrinsic(_prefetch))
 
 
 @kernel
@@ -61,6 +53,12 @@ def fetch_row(idx: Index, start: Whole) -> None:
     _fetch(idx, place + np.uint64(16))
     _fetch(idx, place + np.uint64(32))
     _fetch(idx, place + np.uint64(48))
+
+
+@kernel
+def fetch_two(pairs: Ints, row: Whole) -> None:
+    """Ask for a row of two numbers before it is needed."""
+    _fetch(pairs, np.uint64(2) * np.uint64(row))
 
 
 @kernel

@@ -51,7 +51,7 @@ def learned_score(forest: Forest, table: list[Ints], impressions: Ints) -> Ints:
 
 
 def _part(scene: Scene, pairs: pl.DataFrame, forest: Forest, k: int, engine: Engine) -> pl.DataFrame:
-    table = signals.columns(scene, pairs, engine)
+    table = signals.columns(scene, pairs, engine, [signals.SIGNALS[f] for f in forest.asked])
     impressions = features.with_count(pairs, scene.world.filtered.impressions, "impression_count").to_numpy()
     score = learned_score(forest, table, impressions)
     is_near = pairs["common_neighbours"].to_numpy() > 0

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from assets.compiled import kernel
 from assets.friends.graph import Flags, Index, Ints, Whole
-from assets.friends.kernels import fetch_row, holds, kernel, may_be_named, single_mutual
+from assets.friends.kernels import fetch_row, holds, may_be_named
 
 
 @kernel
@@ -67,13 +68,26 @@ def published(
     viewer: Index, candidate: Index, common: Ints, ptr: Ints, idx: Index,
     has_private_list: Flags, block_ptr: Ints, block_idx: Index,
 ) -> Ints:  # fmt: skip
-    """Mutual friends of pairs as published: ``common``, but 0 where a single one may not be named."""
+    """Mutual friends of pairs (a viewer's stand together) as published: 0 where a single one may not be named.
+
+    Who the single one is, is looked up only where somebody around the pair keeps a name back.
+    """
     told = common.copy()
+    friend_of = np.full(ptr.size - 1, -1, dtype=np.int32)
+    v, is_told = np.int64(-1), True
     for p in range(viewer.size):
-        if common[p] == 1:
-            v, c = np.int64(viewer[p]), np.int64(candidate[p])
-            x = single_mutual(v, c, ptr, idx)
-            told[p] = np.int64(may_be_named(x, v, c, has_private_list, block_ptr, block_idx))
+        if viewer[p] != v:
+            v = np.int64(viewer[p])
+            is_told = block_ptr[v] == block_ptr[v + 1]
+            for j in range(ptr[v], ptr[v + 1]):
+                friend_of[idx[j]] = v
+                is_told &= not has_private_list[idx[j]]
+        c = np.int64(candidate[p])
+        if common[p] == 1 and (has_private_list[c] or not is_told or block_ptr[c] < block_ptr[c + 1]):
+            j = ptr[c]
+            while friend_of[idx[j]] != v:
+                j += 1
+            told[p] = np.int64(may_be_named(np.int64(idx[j]), v, c, has_private_list, block_ptr, block_idx))
     return told
 
 

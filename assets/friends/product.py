@@ -5,6 +5,7 @@ Lives here: the order of the stages and the shape of the tables. Does not belong
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,9 +26,9 @@ from assets.friends import (
     sources,
 )
 from assets.friends.boosting import Forest
-from assets.friends.config import LEARNED, RANKER, SAMPLE_ABOVE_USERS, SAMPLE_PERCENT, VARIANTS
+from assets.friends.config import DESCRIBED, LEARNED, RANKER, SAMPLE_ABOVE_USERS, SAMPLE_PERCENT, VARIANTS
 from assets.friends.engine import Engine
-from assets.friends.graph import PAIR, Flags, Rows, arms, edges, people, stable_hash
+from assets.friends.graph import PAIR, Flags, People, Rows, arms, edges, people, stable_hash
 from assets.friends.reasons import named, source_bits, sources_named, with_reasons
 from assets.friends.signals import Scene
 from assets.friends.sources import World
@@ -94,21 +95,16 @@ def compute(inputs: Inputs[FriendsSettings], engine: Engine | None = None) -> Re
         drawn = draw_learned(scene, model.forest, config, kept, engine)
     chosen = selection.select(drawn.pairs, world, config, drawn.is_short)
 
-    rows = pl.concat([chosen.shown.select(list(PAIR)), drawn.near.select(list(PAIR))])
-    rows = Rows.of(rows["viewer"].to_numpy(), rows["candidate"].to_numpy(), who.size, who.size).pairs()
-    known = features.of_pairs(rows, world, dealt, engine)
-    known = known.join(chosen.shown, on=list(PAIR), how="left", maintain_order="left")
-    known = known.with_columns(pl.col("is_filled").fill_null(value=False))
-    known = known.with_columns(source_bits(config.sources))
-    shown = known.filter(pl.col("score").is_not_null())
-    shown = shown.with_columns(scoring.same_country(shown, who))
-    shown = with_reasons(shown, world, between, frames, as_of, engine)
+    told = chosen.shown.join(dealt, on=list(PAIR), how="semi")
+    told = interactions.readable(told, between, frames, who, world.friends, as_of)
+    parts = [described(*part, world, dealt, told, config, kept, engine)
+             for part in in_parts(chosen.shown, drawn.near, who)]  # fmt: skip
 
     listed = drawn.pairs.height + int(chosen.shown["is_filled"].sum())
     possible = stages[-1].rows_out
     stages += [
         StageCount("sources", possible, listed, filtered={"not_proposed": possible - listed}),
-        StageCount("selection", listed, shown.height,
+        StageCount("selection", listed, chosen.shown.height,
                    filtered={"beyond_k": chosen.beyond_k, "exposure_cap": chosen.capped}),
     ]  # fmt: skip
     figures = gate.chosen(model.evaluation, is_learned=model.forest is not None)
@@ -116,8 +112,8 @@ def compute(inputs: Inputs[FriendsSettings], engine: Engine | None = None) -> Re
     is_judged = config.ranker == "learned"
     fallen = gate.losses(figures, before, config.quality_margin_percent, is_judged=is_judged)
     tables = {
-        "friend_recommendations": friend_recommendations(shown, world, config),
-        "friend_candidates": friend_candidates(known, world, kept),
+        "friend_recommendations": pl.concat([recommendations for recommendations, _ in parts], rechunk=True),
+        "friend_candidates": pl.concat([candidates for _, candidates in parts], rechunk=True),
         "friend_filter_counts": world.filtered.counts,
         "friend_model": scoring.friend_model(model, signals.SIGNALS, fallen),
     }
@@ -218,6 +214,34 @@ def others(world: World, dealt: pl.DataFrame, config: FriendsSettings, is_short:
         loose.append(sources.interaction(world.filtered.impressions, is_short))
     found += [sources.allowed(pairs, world).with_columns(nothing) for pairs in loose]
     return pl.concat(found).group_by(list(PAIR)).agg(pl.col("pagerank_micro").max())
+
+
+def in_parts(shown: pl.DataFrame, near: pl.DataFrame, who: People) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
+    """What is shown and near, of `DESCRIBED` people at once; at least one part."""
+    tables = [frame[np.argsort(frame["viewer"].to_numpy(), kind="stable")] for frame in (shown, near)]
+    firsts = np.arange(0, max(who.size, 1), DESCRIBED)
+    cuts = [[*np.searchsorted(frame["viewer"].to_numpy(), firsts).tolist(), frame.height] for frame in tables]
+    for i in range(firsts.size):
+        first, second = (frame[at[i] : at[i + 1]] for frame, at in zip(tables, cuts, strict=True))
+        yield first, second
+
+
+def described(
+    part: pl.DataFrame, near: pl.DataFrame, world: World, dealt: pl.DataFrame, told: pl.DataFrame,
+    config: FriendsSettings, kept: Flags, engine: Engine,
+) -> tuple[pl.DataFrame, pl.DataFrame]:  # fmt: skip
+    """`friend_recommendations` and `friend_candidates` of some viewers: features, sources, reasons of what is shown."""
+    who = world.who
+    pairs = pl.concat([part.select(list(PAIR)), near.select(list(PAIR))])
+    rows = Rows.of(pairs["viewer"].to_numpy(), pairs["candidate"].to_numpy(), who.size, who.size).pairs()
+    known = features.of_pairs(rows, world, dealt, engine)
+    known = known.join(part, on=list(PAIR), how="left", maintain_order="left")
+    known = known.with_columns(pl.col("is_filled").fill_null(value=False))
+    known = known.with_columns(source_bits(config.sources))
+    shown = known.filter(pl.col("score").is_not_null())
+    shown = shown.with_columns(scoring.same_country(shown, who))
+    shown = with_reasons(shown, world, told, engine)
+    return friend_recommendations(shown, world, config), friend_candidates(known, world, kept)
 
 
 def friend_recommendations(shown: pl.DataFrame, world: World, config: FriendsSettings) -> pl.DataFrame:

@@ -6,9 +6,6 @@ checked from the snapshot. Does not belong here: the order of rows.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import datetime
-
 import numpy as np
 import polars as pl
 import pyarrow as pa
@@ -17,16 +14,14 @@ from assets.friends import overlap
 from assets.friends.config import GROUP_KINDS, NAMED
 from assets.friends.engine import Engine
 from assets.friends.graph import PAIR, Ints
-from assets.friends.interactions import readable
 from assets.friends.sources import World
 
-Frames = Mapping[str, pl.LazyFrame]
 
+def with_reasons(rows: pl.DataFrame, world: World, told: pl.DataFrame, engine: Engine) -> pl.DataFrame:
+    """Add ``reason_code``; ``rows`` (sorted) carry the features and ``is_same_country``.
 
-def with_reasons(
-    rows: pl.DataFrame, world: World, between: pl.DataFrame, frames: Frames, as_of: datetime, engine: Engine
-) -> pl.DataFrame:
-    """Add ``reason_code``; ``rows`` (sorted) carry the features and ``is_same_country``."""
+    ``told``: the pairs of whose interactions the viewer may know (`interactions.readable`).
+    """
     strongest = pl.when(pl.col("mutual_count") > 0).then(pl.lit("mutual_friends"))
     for number, kind in enumerate(GROUP_KINDS):
         holds = (pl.col("kinds") & (1 << number)) > 0
@@ -35,9 +30,7 @@ def with_reasons(
     rest = rows.filter(pl.col("reason_code").is_null())
     if rest.is_empty():
         return rows
-    dealt = readable(
-        rest.filter(pl.col("interaction_count") > 0), between, frames, world.who, world.friends, as_of
-    ).with_columns(is_interaction=pl.lit(value=True))
+    dealt = told.with_columns(is_interaction=pl.lit(value=True))
     rest = rest.join(dealt, on=list(PAIR), how="left").sort(list(PAIR))
     rest = rest.with_columns(extended_network(rest, world, engine).alias("is_near_by"))
     is_popular = pl.col("is_same_country") & (pl.col("candidate_degree") >= 1)

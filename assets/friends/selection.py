@@ -45,19 +45,22 @@ def select(listed: pl.DataFrame, world: World, config: FriendsSettings, is_short
     """
     who, friends, barred = world.who, world.friends, world.filtered.barred
     listed = by_viewer(listed)
-    ordered = listed[by_score(listed["score"].to_numpy(), in_lists(*keys_of(listed))[0])]
-    viewer, candidate = (ordered[name].to_numpy(writable=True) for name in PAIR)
-    own = Rows.of(viewer, candidate, who.size, who.size)
+    keys = keys_of(listed)
+    order = by_score(keys[2], in_lists(*keys)[0])
+    viewer, candidate, score = keys[0][order], keys[1][order], keys[2][order]
     room = np.where(who.is_viewer, config.k, 0).astype(np.int64)
-    waiting = np.flatnonzero(is_short & ("popular" in config.sources)).astype(np.int32)
+    waits = is_short & ("popular" in config.sources)
+    # Only the lists of those whom the popular may fill are asked who is in them.
+    asked = waits[viewer]
+    own = Rows.of(viewer[asked], candidate[asked], who.size, who.size)
     verdict, pairs, scores = assign(
-        viewer, candidate, ordered["score"].to_numpy(writable=True), ordered["is_near"].to_numpy(writable=True),
-        room, exposure_cap(who, config), waiting, who.country, POPULAR_COUNTRY_BONUS, LEVELS,
-        *shelves(who, friends.sizes),
+        viewer, candidate, score, listed["is_near"].to_numpy()[order],
+        room, exposure_cap(who, config), np.flatnonzero(waits).astype(np.int32), who.country, POPULAR_COUNTRY_BONUS,
+        LEVELS, *shelves(who, friends.sizes),
         own.ptr, own.idx, friends.ptr, friends.idx, barred.ptr, barred.idx,
     )  # fmt: skip
-    chosen = ordered.filter(pl.Series(verdict == CHOSEN)).select(
-        *PAIR, "score", "pagerank_micro", is_filled=pl.lit(value=False)
+    chosen = listed.select(*PAIR, "score", "pagerank_micro")[order[verdict == CHOSEN]].with_columns(
+        is_filled=pl.lit(value=False)
     )
     filled = pl.DataFrame(
         {"viewer": pairs[:, 0].copy(), "candidate": pairs[:, 1].copy(), "score": scores},

@@ -7,15 +7,15 @@ times are zero everywhere. Does not belong here: trees, hold-outs, selection.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property
+from functools import cache, cached_property, partial
 
 import numpy as np
 import polars as pl
 
-from assets.friends import pooling, recency, sources, spread
+from assets.friends import features, pooling, recency, sources, spread
 from assets.friends.config import (
     CONTEXT_KINDS,
     GROUP_SIZE_LIMIT,
@@ -39,17 +39,27 @@ RELATIVE = (
     "shared_likeness", "friends_in_groups", "recent_pagerank",
 )  # fmt: skip
 """Signals that are also told as per mille of the best in the viewer's pool."""
+SHARED = (
+    *(f"shared_{kind}" for kind in CONTEXT_KINDS), "shared_rarity", "shared_likeness", "friends_in_groups",
+    "groups_of_friends",
+)  # fmt: skip
+"""What `spread.context` tells, in its order."""
+OF_PACES = (*(f"pace_{part}" for part in PACES), *(f"days_{days}" for days in PACE_DAYS))
+"""What `Recency.paces` tells, in its order."""
 SIGNALS = (
     "common_neighbours", "adamic_adar_micro", "resource_allocation_micro", "fresh_adamic_adar", "jaccard_micro",
     "viewer_degree", "candidate_degree", "pagerank", "reverse_pagerank", "symmetric_pagerank",
-    *(f"shared_{kind}" for kind in CONTEXT_KINDS), "shared_rarity", "shared_likeness", "friends_in_groups",
-    "groups_of_friends", "viewer_groups", "candidate_groups", "same_country", "interaction_count",
+    *SHARED, "viewer_groups", "candidate_groups", "same_country", "interaction_count",
     "viewer_fresh_friends", "candidate_fresh_friends", "candidate_lately", "viewer_age_days", "candidate_age_days",
     "candidate_idle_days", "recent_pagerank", "youngest_path_hours", "viewer_friend_hours", "candidate_friend_hours",
-    *(f"{side}_pace_{part}" for part in PACES for side in ("viewer", "candidate")),
-    *(f"{side}_days_{days}" for days in PACE_DAYS for side in ("viewer", "candidate")),
+    *(f"{side}_{name}" for name in OF_PACES for side in ("viewer", "candidate")),
     *(f"relative_{name}" for name in RELATIVE),
 )  # fmt: skip
+TOLD_TWICE = frozenset(f"relative_{name}" for name in RELATIVE)
+Of = Callable[[str], Ints]
+"""A signal's column by its name."""
+Column = Callable[[Of], Ints]
+"""What makes a signal's column, of other columns too."""
 
 
 @dataclass(frozen=True)
@@ -133,13 +143,13 @@ def pool(scene: Scene, viewers: Index, on: tuple[str, ...], engine: Engine) -> t
         world.who.is_showable, WALK_CONTINUE_PERCENT, walk_width(friends.sizes), SCORED_WALK_EDGES,
         near_limit, walk_limit,
     ))  # fmt: skip
-    v, c, told, eligible = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+    v, c, told, eligible = (np.concatenate(columns, axis=-1) for columns in zip(*parts, strict=True))
     unit = WALK_MASS // pooling.MASS * WALK_CONTINUE_PERCENT**2 // 100
     pairs = pl.DataFrame({
-        "viewer": v, "candidate": c, "common_neighbours": told[:, 0].copy(), "adamic_adar_micro": told[:, 1].copy(),
-        "resource_allocation_micro": told[:, 2] // (pooling.MASS // MICRO),
-        "mass": told[:, 3] * unit // (100 * np.maximum(friends.sizes[v], 1)),
-        "is_near": told[:, 4] & pooling.NEAR > 0, "is_walked": told[:, 4] & pooling.WALKED > 0,
+        "viewer": v, "candidate": c, "common_neighbours": told[0], "adamic_adar_micro": told[1],
+        "resource_allocation_micro": told[2] // (pooling.MASS // MICRO),
+        "mass": told[3] * unit // (100 * np.maximum(friends.sizes[v], 1)),
+        "is_near": told[4] & pooling.NEAR > 0, "is_walked": told[4] & pooling.WALKED > 0,
     })  # fmt: skip
     if lately.height:
         marked = pairs.select(list(PAIR)).join(
@@ -201,50 +211,93 @@ def walk(
     return np.concatenate([part[0] for part in parts]), frame
 
 
-def columns(scene: Scene, pairs: pl.DataFrame, engine: Engine) -> list[Ints]:
-    """One int64 array per signal of `SIGNALS`, for the ``pairs`` of a `pool`."""
-    world = scene.world
-    who, friends, groups = world.who, world.friends, world.groups
+def columns(scene: Scene, pairs: pl.DataFrame, engine: Engine, asked: Iterable[str] = SIGNALS) -> list[Ints]:
+    """One int64 array per signal of `SIGNALS`, for the ``pairs`` of a `pool`; empty for signals not ``asked``.
+
+    A forest asks only what it learned to tell apart, so what no time and no group speaks of costs nothing.
+    """
     v, c = pairs["viewer"].to_numpy(), pairs["candidate"].to_numpy()
-    rows = Rows.of(v, c, who.size, who.size)
-    viewers = np.unique(v)
-    told = scene.recency
-    cn, aa, ra = (pairs[name].to_numpy() for name in SIGNALS[:3])
-    fresh_aa, youngest = np.zeros(v.size, np.int64), np.full(v.size, recency.NO_PATH, np.int64)
-    if told.is_timed:
-        fresh_aa, youngest = np.concatenate(engine.over(viewers.size, lambda s: spread.common(
-            viewers[s], rows.ptr, rows.idx, friends.ptr, friends.idx, world.friend_weight, told.fresh, told.hours
+    ptr = np.concatenate([np.zeros(1, np.int64), np.cumsum(np.bincount(v, minlength=scene.world.who.size))])
+    made = {**_by_person(scene, v, c), **_by_pair(scene, pairs, Rows(ptr, c), engine)}
+    kept: dict[str, Ints] = {}
+
+    def of(name: str) -> Ints:
+        if name not in kept:
+            kept[name] = relative(of(name.removeprefix("relative_")), ptr) if name in TOLD_TWICE else made[name](of)
+        return kept[name]
+
+    wanted, nothing = frozenset(asked), np.zeros(0, dtype=np.int64)
+    return [of(name) if name in wanted else nothing for name in SIGNALS]
+
+
+def _by_person(scene: Scene, v: Index, c: Index) -> dict[str, Column]:
+    """Signals of the viewer alone and of the candidate alone."""
+    told, world, nothing = scene.recency, scene.world, np.zeros(scene.world.who.size, dtype=np.int64)
+    of_person = {
+        "degree": world.friends.sizes, "groups": world.groups.of_person.sizes, "fresh_friends": told.months,
+        "lately": told.lately, "friend_hours": told.last, **dict(zip(OF_PACES, told.paces, strict=True)),
+        "age_days": (scene.at - scene.joined) // DAY if scene.is_timed else nothing,
+        "idle_days": (scene.at - scene.acted) // DAY if scene.is_timed else nothing,
+    }  # fmt: skip
+    sides = {"viewer": v, "candidate": c}
+    return {f"{side}_{name}": _taken(values, who) for name, values in of_person.items() for side, who in sides.items()}
+
+
+def _taken(values: Ints, who: Index) -> Column:
+    return lambda _: np.asarray(values[who])
+
+
+def _by_pair(scene: Scene, pairs: pl.DataFrame, rows: Rows, engine: Engine) -> dict[str, Column]:
+    """Signals of viewer and candidate together; what comes of one pass is computed once."""
+    world, told, size = scene.world, scene.recency, pairs.height
+    friends, groups, country = world.friends, world.groups, world.who.country
+    viewers, nothing = np.flatnonzero(rows.sizes).astype(np.int32), np.zeros(size, dtype=np.int64)
+    v, c = pairs["viewer"].to_numpy(), rows.idx
+
+    @cache
+    def timed() -> Ints:
+        if not told.is_timed:
+            return np.stack([nothing, np.full(size, recency.NO_PATH, dtype=np.int64)])
+        weight = world.friend_weight
+        return np.concatenate(engine.over(viewers.size, lambda s: spread.common(
+            viewers[s], rows.ptr, rows.idx, friends.ptr, friends.idx, weight, told.fresh, told.hours
         )), axis=1)  # fmt: skip
-    shared = [np.zeros(v.size, np.int64)] * (len(CONTEXT_KINDS) + 4)
-    if groups.members.idx.size:
-        shared = list(np.concatenate(engine.over(viewers.size, lambda s: spread.context(
+
+    @cache
+    def shared() -> Ints:
+        if not groups.members.idx.size:
+            return np.zeros((len(SHARED), size), dtype=np.int64)
+        return np.concatenate(engine.over(viewers.size, lambda s: spread.context(
             viewers[s], rows.ptr, rows.idx, friends.ptr, friends.idx, groups.of_person.ptr, groups.of_person.idx,
             groups.own_weight, groups.members.ptr, groups.members.idx, groups.kind_number, len(CONTEXT_KINDS),
             groups.weight, GROUP_SIZE_LIMIT,
-        )), axis=1))  # fmt: skip
-    degree, held = friends.sizes, groups.of_person.sizes
-    dv, dc = degree[v], degree[c]
-    mass = pairs["mass"].to_numpy() // 1000
-    reverse = mass * dv // np.maximum(dc, 1)
-    late = np.zeros_like(mass)
-    if told.recent is not None:
-        late = walk(scene, viewers, rows, 0, engine, told.recent)[0] // 1000
-    age = (scene.at - scene.joined) // DAY if scene.is_timed else np.zeros(who.size, dtype=np.int64)
-    idle = (scene.at - scene.acted) // DAY if scene.is_timed else np.zeros(who.size, dtype=np.int64)
-    dealt = pairs.select(list(PAIR)).join(scene.dealt, on=list(PAIR), how="left", maintain_order="left")
-    known = {
-        "jaccard_micro": MICRO * cn // np.maximum(dv + dc - cn, 1),
-        "pagerank": mass, "reverse_pagerank": reverse, "symmetric_pagerank": mass + reverse,
-        "interaction_count": dealt["interaction_count"].fill_null(0).to_numpy() * int(scene.is_timed),
-        "same_country": ((who.country[v] == who.country[c]) & (who.country[v] >= 0)).astype(np.int64),
+        )), axis=1)  # fmt: skip
+
+    def given(name: str, _: Of) -> Ints:
+        return pairs[name].to_numpy()
+
+    def in_groups(i: int, _: Of) -> Ints:
+        return np.asarray(shared()[i])
+
+    def late(_: Of) -> Ints:
+        return nothing if told.recent is None else walk(scene, viewers, rows, 0, engine, told.recent)[0] // 1000
+
+    def dealt(_: Of) -> Ints:
+        return features.with_count(pairs, scene.dealt, "interaction_count").to_numpy() if told.is_timed else nothing
+
+    def jaccard(of: Of) -> Ints:
+        common = of("common_neighbours")
+        return np.asarray(MICRO * common // np.maximum(of("viewer_degree") + of("candidate_degree") - common, 1))
+
+    return {
+        **{name: partial(given, name) for name in SIGNALS[:3]},
+        **{name: partial(in_groups, i) for i, name in enumerate(SHARED)},
+        "fresh_adamic_adar": lambda _: np.asarray(timed()[0]), "youngest_path_hours": lambda _: np.asarray(timed()[1]),
+        "jaccard_micro": jaccard, "pagerank": lambda _: pairs["mass"].to_numpy() // 1000, "recent_pagerank": late,
+        "reverse_pagerank": lambda of: of("pagerank") * of("viewer_degree") // np.maximum(of("candidate_degree"), 1),
+        "symmetric_pagerank": lambda of: of("pagerank") + of("reverse_pagerank"), "interaction_count": dealt,
+        "same_country": lambda _: ((country[v] == country[c]) & (country[v] >= 0)).astype(np.int64),
     }  # fmt: skip
-    found = [
-        cn, aa, ra, fresh_aa, known["jaccard_micro"], dv, dc, known["pagerank"], known["reverse_pagerank"],
-        known["symmetric_pagerank"], *shared, held[v], held[c], known["same_country"], known["interaction_count"],
-        told.months[v], told.months[c], told.lately[c], age[v], age[c], idle[c],
-        late, youngest, told.last[v], told.last[c], *(own[side] for own in told.paces for side in (v, c)),
-    ]  # fmt: skip
-    return found + [relative(found[SIGNALS.index(name)], rows.ptr) for name in RELATIVE]
 
 
 def relative(values: Ints, ptr: Ints) -> Ints:

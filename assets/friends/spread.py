@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from assets.compiled import kernel
 from assets.friends.graph import Flags, Index, Ints
-from assets.friends.kernels import holds, keep_best, kernel, step_on
+from assets.friends.kernels import holds, keep_best, step_on
 from assets.friends.recency import NO_PATH
 
 

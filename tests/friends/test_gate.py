@@ -38,9 +38,9 @@ def test_a_run_with_broken_features_is_not_accepted_and_says_why(monkeypatch: py
     first = run()
     real = signals.columns
 
-    def broken(scene: Any, pairs: pl.DataFrame, engine: Engine) -> Any:
+    def broken(scene: Any, pairs: pl.DataFrame, engine: Engine, asked: Any = signals.SIGNALS) -> Any:
         # Every signal stands beside the wrong pair.
-        return [column[::-1].copy() for column in real(scene, pairs, engine)]
+        return [column[::-1].copy() for column in real(scene, pairs, engine, asked)]
 
     monkeypatch.setattr(signals, "columns", broken)
     worse = run(first)

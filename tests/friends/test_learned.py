@@ -254,10 +254,9 @@ def test_the_signals_of_a_pair_equal_brute_force(monkeypatch: pytest.MonkeyPatch
     oracle, seen = Oracle(rows, CONFIG), []
     real = signals.columns
 
-    def spy(scene: Any, pairs: pl.DataFrame, engine: Engine) -> Any:
-        found = real(scene, pairs, engine)
-        seen.append((scene, pairs, found))
-        return found
+    def spy(scene: Any, pairs: pl.DataFrame, engine: Engine, asked: Any = signals.SIGNALS) -> Any:
+        seen.append((scene, pairs, real(scene, pairs, engine)))
+        return real(scene, pairs, engine, asked)
 
     monkeypatch.setattr(signals, "columns", spy)
     run(rows, CONFIG)
