@@ -197,7 +197,7 @@ def _digests(build: _Build) -> dict[str, DatasetRows]:
     if not build.has("digest_history"):
         return {}
     of_known = rows_of_known(build.frames["digest_history"], "user_id", build.known)
-    history = still_allowed(of_known, build.frames, build.known, build.as_of).collect()
+    history = still_allowed(of_known.collect(), build.frames, build.known, build.as_of)
     activities = build.frames["staged_activities"]
     gone = {"no_longer_shown": _height(build.frames["digest_history"]) - history.height}
     items, envelope = digest_list(history, activities), build.envelope("digests", "digests")
