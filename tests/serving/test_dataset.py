@@ -34,7 +34,7 @@ def items_frame(world: dict[int, list[Any]]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
-def mapped(name: str, table: pa.Table, folder: Path) -> Dataset:
+def mapped(name: str, table: pa.Table | datasets.Rows, folder: Path) -> Dataset:
     path = folder / f"{name}.arrow"
     datasets.write_dataset(path, name, table)
     info = DatasetInfo(name, "s", AT, False, table.num_rows, path.stat().st_size, "", path.name)
