@@ -23,8 +23,10 @@ from store import payloads
 from store.manifest import Counts, schema_hash
 from store.serving import STATES, CorruptGeneration, Dataset, Generation
 
-ROWS_PER_BATCH: Final = 1 << 15
-"""Rows that are written together: the more, the fewer parts a reader looks through; the fewer, the less memory."""
+ROWS_PER_BATCH: Final = 1 << 18
+"""Rows of lists that are made and written together: the more, the fewer parts a reader opens and looks through (0.12 ms
+each); the fewer, the less memory."""
+TABLE_ROWS_PER_BATCH: Final = 1 << 20
 SAMPLED_ROWS: Final = 25
 
 
@@ -180,7 +182,7 @@ def write_dataset(path: Path, name: str, table: pa.Table | Rows) -> WrittenDatas
 def _batches(table: pa.Table | Rows) -> Iterator[pa.RecordBatch]:
     if isinstance(table, Rows):
         return table.batches(ROWS_PER_BATCH)
-    return iter(table.combine_chunks().to_batches(max_chunksize=ROWS_PER_BATCH))
+    return iter(table.combine_chunks().to_batches(max_chunksize=TABLE_ROWS_PER_BATCH))
 
 
 def check_payloads(generation: Generation) -> None:
