@@ -23,7 +23,7 @@ from store import payloads
 from store.manifest import Counts, schema_hash
 from store.serving import STATES, CorruptGeneration, Dataset, Generation
 
-ROWS_PER_BATCH: Final = 1 << 18
+ROWS_PER_BATCH: Final = 1 << 17
 """Rows of lists that are made and written together: the more, the fewer parts a reader opens and looks through (0.12 ms
 each); the fewer, the less memory."""
 TABLE_ROWS_PER_BATCH: Final = 1 << 20

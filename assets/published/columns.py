@@ -6,6 +6,7 @@ belong here: which items a row has and what its page is (``rows``), how values b
 
 from __future__ import annotations
 
+from mmap import mmap
 from typing import Any
 
 import numpy as np
@@ -30,13 +31,20 @@ class Heap:
 
     def room(self, count: int) -> npt.NDArray[Any]:
         """The next ``count`` values, to be written."""
-        end = self._used + count
+        begin, end = self._used, self._used + count
         if end > len(self._values):
-            grown = np.empty(max(2 * len(self._values), end), dtype=self._values.dtype)
+            self.reserve(max(2 * len(self._values), end))
+        self._used = end
+        return self._values[begin:end]
+
+    def reserve(self, count: int) -> None:
+        """Make room for so many values in all: what is never written costs no memory, what is moved costs twice."""
+        if count > len(self._values):
+            # Not numpy's: it asks for huge pages, and clearing those costs more system time than it saves here.
+            memory = mmap(-1, count * self._values.itemsize)
+            grown: npt.NDArray[Any] = np.frombuffer(memory, dtype=self._values.dtype)
             grown[: self._used] = self._values[: self._used]
             self._values = grown
-        begin, self._used = self._used, end
-        return self._values[begin:end]
 
     def values(self) -> npt.NDArray[Any]:
         """All of them."""
@@ -92,8 +100,16 @@ class Columns:
     def clear(self) -> None:
         """Begin another batch."""
         self.etags.clear()
-        for column in (self.pages, self.rest, self.offsets, self.keys, self.guards, self.guard_offsets):
+        for column in self._ragged():
             column.clear()
+
+    def reserve(self, times: float) -> None:
+        """Make room for so many times what there is."""
+        for column in self._ragged():
+            column.heap.reserve(int(times * len(column.heap.values())))
+
+    def _ragged(self) -> tuple[Ragged, ...]:
+        return self.pages, self.rest, self.offsets, self.keys, self.guards, self.guard_offsets
 
     def batch(self, keys: Longs, states: Longs, shown: Longs) -> pa.RecordBatch:
         """All of them; there until the next batch is begun."""

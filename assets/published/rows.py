@@ -120,7 +120,10 @@ def _batches(lists: _Lists, envelope: Envelope | None, size: int) -> Iterator[pa
         rows = slice(begin, min(begin + size, len(lists.keys)))
         columns.clear()
         for first in range(begin, rows.stop, ROWS_AT_ONCE):
-            _add(columns, lists, _slice(lists, slice(first, min(first + ROWS_AT_ONCE, rows.stop))), envelope, scratch)
+            some = slice(first, min(first + ROWS_AT_ONCE, rows.stop))
+            _add(columns, lists, _slice(lists, some), envelope, scratch)
+            if first == 0:  # the rows to come are as long as these, more or less
+                columns.reserve(1.2 * rows.stop / some.stop)
         yield columns.batch(lists.keys[rows], lists.states[rows], lists.shown[rows])
 
 
