@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -23,7 +23,10 @@ from store import payloads
 from store.manifest import Counts, schema_hash
 from store.serving import STATES, CorruptGeneration, Dataset, Generation
 
-ROWS_PER_BATCH: Final = 1 << 20
+ROWS_PER_BATCH: Final = 1 << 17
+"""Rows of lists that are made and written together: the more, the fewer parts a reader opens and looks through (0.12 ms
+each); the fewer, the less memory."""
+TABLE_ROWS_PER_BATCH: Final = 1 << 20
 SAMPLED_ROWS: Final = 25
 
 
@@ -106,10 +109,23 @@ _METRIC_ROWS: Final[Mapping[str, TypeAdapter[Any]]] = {
 
 
 @dataclass(frozen=True)
+class Rows:
+    """Rows that are made as they are written.
+
+    ``batches``: given a number of rows, batches of so many (the last of fewer), each there until the next is asked for.
+    """
+
+    num_rows: int
+    batches: Callable[[int], Iterator[pa.RecordBatch]]
+    item_count: int
+    """Items of all rows."""
+
+
+@dataclass(frozen=True)
 class DatasetRows:
     """The rows of one dataset, sorted by key, and where they come from."""
 
-    table: pa.Table
+    table: pa.Table | Rows
     snapshot_id: str
     as_of: datetime
     is_carried_over: bool = False
@@ -145,22 +161,28 @@ class _Hashed(io.RawIOBase):
         return self._file.write(data)
 
 
-def write_dataset(path: Path, name: str, table: pa.Table) -> WrittenDataset:
-    """Write a dataset's Arrow IPC file. Same table, same bytes.
+def write_dataset(path: Path, name: str, table: pa.Table | Rows) -> WrittenDataset:
+    """Write a dataset's Arrow IPC file. Same rows, same bytes.
 
     Raises ``ValueError`` when the table does not have the layout of that dataset.
     """
     schema = SCHEMAS[name]
-    if not table.schema.equals(schema):
-        raise ValueError(f"dataset {name} has the schema {table.schema}, its layout is {schema}")
     with path.open("wb") as file:
         hashed = _Hashed(file)
         with pa.ipc.new_file(pa.PythonFile(hashed, "w"), schema) as writer:
-            for batch in table.combine_chunks().to_batches(max_chunksize=ROWS_PER_BATCH):
+            for batch in _batches(table):
+                if not batch.schema.equals(schema):
+                    raise ValueError(f"dataset {name} has the schema {batch.schema}, its layout is {schema}")
                 writer.write_batch(batch)
     return WrittenDataset(
         schema_hash({field.name: field.type for field in schema}), hashed.size, hashed.digest.hexdigest()
     )
+
+
+def _batches(table: pa.Table | Rows) -> Iterator[pa.RecordBatch]:
+    if isinstance(table, Rows):
+        return table.batches(ROWS_PER_BATCH)
+    return iter(table.combine_chunks().to_batches(max_chunksize=TABLE_ROWS_PER_BATCH))
 
 
 def check_payloads(generation: Generation) -> None:

@@ -7,12 +7,53 @@ Questions of access only, asked per notification; windows, reading and preferenc
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 
 import polars as pl
 
 Frames = Mapping[str, pl.LazyFrame]
-_OWN = ("post", "comment")
+MADE = ("post", "comment")
+"""Types of objects that an activity of their own made (01.1)."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What is in force at one instant: pairs of people in both directions, mutes, groups, who is in them."""
+
+    friends: pl.LazyFrame
+    """``a, b``"""
+    blocked: pl.LazyFrame
+    """``a, b``"""
+    mutes: pl.LazyFrame
+    """``muter_id, muted_id, scope``"""
+    groups: pl.LazyFrame
+    """``id, is_private``"""
+    members: pl.LazyFrame
+    """``group_id, user_id``"""
+
+    @property
+    def muted(self) -> pl.LazyFrame:
+        """Those who are muted altogether."""
+        return self.mutes.filter(pl.col("scope") == "all")
+
+
+def standing(frames: Frames, as_of: datetime) -> Standing:
+    """What is in force at ``as_of``; restrictions count as they stand in the snapshot (law 7)."""
+    friendships = frames["staged_friendships"].filter(
+        pl.col("created_at") < as_of, pl.col("ended_at").is_null() | (pl.col("ended_at") > as_of)
+    )
+    return Standing(
+        friends=_both_ways(friendships, "user_a_id", "user_b_id"),
+        blocked=_both_ways(frames["staged_blocks"], "blocker_id", "blocked_id"),
+        mutes=frames["staged_mutes"]
+        .filter(pl.col("expires_at").is_null() | (pl.col("expires_at") > as_of))
+        .select("muter_id", "muted_id", "scope"),
+        groups=frames["staged_groups"].filter(pl.col("created_at") < as_of).select("id", "is_private"),
+        members=frames["staged_memberships"]
+        .filter(pl.col("joined_at") < as_of, pl.col("left_at").is_null() | (pl.col("left_at") > as_of))
+        .select("group_id", "user_id"),
+    )
 
 
 def _flagged(rows: pl.LazyFrame, known: pl.LazyFrame, on: list[str], keys: list[str], flag: str) -> pl.LazyFrame:
@@ -31,7 +72,7 @@ def own_activities(wanted: pl.LazyFrame, activities: pl.LazyFrame, as_of: dateti
     Adds ``author_id`` and the owner of *its* object (03.1): its own activity's actor, else
     ``object_owner_id``; a post is its own object.
     """
-    there = activities.filter(pl.col("verb").is_in(list(_OWN)), pl.col("created_at") < as_of)
+    there = activities.filter(pl.col("verb").is_in(list(MADE)), pl.col("created_at") < as_of)
     own = (
         there.filter(pl.col("deleted_at").is_null())
         .join(wanted.select("object_id").unique(), left_on="id", right_on="object_id", how="semi")
@@ -74,19 +115,8 @@ def judged(notifications: pl.LazyFrame, users: pl.LazyFrame, frames: Frames, as_
     object_id. ``users`` are the present ones. Refusals: actor_not_active, actor_blocked,
     actor_muted, object_gone, owner_not_active, owner_blocked, owner_muted, audience, private_group.
     """
-    own = own_activities(notifications, frames["staged_activities"], as_of)
-    groups = frames["staged_groups"].filter(pl.col("created_at") < as_of)
-    members = frames["staged_memberships"].filter(
-        pl.col("joined_at") < as_of, pl.col("left_at").is_null() | (pl.col("left_at") > as_of)
-    )
-    friendships = frames["staged_friendships"].filter(
-        pl.col("created_at") < as_of, pl.col("ended_at").is_null() | (pl.col("ended_at") > as_of)
-    )
-    mutes = frames["staged_mutes"].filter(pl.col("expires_at").is_null() | (pl.col("expires_at") > as_of))
-    friends = _both_ways(friendships, "user_a_id", "user_b_id")
-    blocked = _both_ways(frames["staged_blocks"], "blocker_id", "blocked_id")
-    muted = mutes.filter(pl.col("scope") == "all")
-    reshares_muted = mutes.filter(pl.col("scope") == "reshares")
+    own, now = own_activities(notifications, frames["staged_activities"], as_of), standing(frames, as_of)
+    reshares_muted = now.mutes.filter(pl.col("scope") == "reshares")
 
     rows = (
         notifications.select("notification_id", "user_id", "verb", "actor_id", "object_type", "object_id")
@@ -100,18 +130,18 @@ def judged(notifications: pl.LazyFrame, users: pl.LazyFrame, frames: Frames, as_
     )
     for who in ("actor_id", "owner_id"):
         rows = _flagged(rows, users, [who], ["id"], f"{who}_active")
-        rows = _flagged(rows, blocked, ["user_id", who], ["a", "b"], f"{who}_blocked")
-        rows = _flagged(rows, muted, ["user_id", who], ["muter_id", "muted_id"], f"{who}_muted")
+        rows = _flagged(rows, now.blocked, ["user_id", who], ["a", "b"], f"{who}_blocked")
+        rows = _flagged(rows, now.muted, ["user_id", who], ["muter_id", "muted_id"], f"{who}_muted")
     rows = _flagged(rows, reshares_muted, ["user_id", "actor_id"], ["muter_id", "muted_id"], "reshares_muted")
-    rows = _flagged(rows, friends, ["user_id", "owner_id"], ["a", "b"], "is_friend_of_owner")
-    rows = _flagged(rows, friends, ["user_id", "target_owner_id"], ["a", "b"], "is_friend_of_target_owner")
-    rows = _flagged(rows, groups, ["object_id"], ["id"], "group_exists")
-    rows = _flagged(rows, groups.filter(~pl.col("is_private")), ["group_id"], ["id"], "is_open_group")
-    rows = _flagged(rows, members, ["group_id", "user_id"], ["group_id", "user_id"], "is_member")
+    rows = _flagged(rows, now.friends, ["user_id", "owner_id"], ["a", "b"], "is_friend_of_owner")
+    rows = _flagged(rows, now.friends, ["user_id", "target_owner_id"], ["a", "b"], "is_friend_of_target_owner")
+    rows = _flagged(rows, now.groups, ["object_id"], ["id"], "group_exists")
+    rows = _flagged(rows, now.groups.filter(~pl.col("is_private")), ["group_id"], ["id"], "is_open_group")
+    rows = _flagged(rows, now.members, ["group_id", "user_id"], ["group_id", "user_id"], "is_member")
 
     has_actor = pl.col("actor_id").is_not_null()
-    has_owner = pl.col("object_type").is_in(["user", *_OWN])
-    is_made = pl.col("object_type").is_in(list(_OWN))
+    has_owner = pl.col("object_type").is_in(["user", *MADE])
+    is_made = pl.col("object_type").is_in(list(MADE))
     exists = (
         pl.when(pl.col("object_type").is_null() | (pl.col("object_type") == "user"))
         .then(statement=True)

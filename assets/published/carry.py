@@ -7,12 +7,14 @@ belong here: whether a product may be carried (``defs.py``), the filters themsel
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
+from typing import Final
 
+import numpy as np
 import polars as pl
 
-from assets.digests.allowed import judged
+from assets.digests.allowed import MADE, Standing, own_activities, standing
 from assets.friends.filters import apply, passing
 from assets.friends.graph import edges, people
 from store.settings import FriendsSettings
@@ -46,38 +48,103 @@ def still_recommendable(
     return nameable_samples(ranked.lazy(), frames).select(recommendations.collect_schema().names())
 
 
-def still_allowed(history: pl.LazyFrame, frames: Frames, known: pl.DataFrame, as_of: datetime) -> pl.LazyFrame:
+def still_allowed(history: pl.DataFrame, frames: Frames, known: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
     """`digest_history` without the digests that may not be shown now (04.3, *allowed*, as things stand).
 
     Gone as a whole, as at read (06.2): a digest that names or owns something of somebody who left, is blocked
-    either way or muted, or that tells of what is deleted, or not for its reader any more.
+    either way or muted, or that tells of what is deleted, or not for its reader any more. As
+    :func:`assets.digests.allowed.judged` says of each line, but only what might refuse one is looked up.
     """
-    groups = (
-        history.select("digest_id", "user_id", "groups")
-        .explode("groups", keep_nulls=False, empty_as_null=False)
-        .unnest("groups")
-        .with_columns(pl.concat_list("principal_ids", "sample_actor_ids").list.unique().alias("actor_id"))
-        .explode("actor_id", empty_as_null=True)
-    )
-    # The present mutes of reshares tell of actors; here owners stand among them, and at read they do not count either.
+    lines = history.lazy().select(pl.int_range(pl.len(), dtype=pl.UInt32).alias("digest"), "user_id", "groups")
+    fields = pl.col("groups").struct
     # An object without an id was somebody who is forgotten: the line says so, and nothing of them.
-    told = groups.select(
-        "digest_id",
-        "user_id",
-        "actor_id",
-        pl.when(pl.col("object_id").is_not_null()).then("object_type").alias("object_type"),
-        "object_id",
-        pl.lit(None, pl.String).alias("verb"),
+    told = (
+        lines.explode("groups", keep_nulls=False, empty_as_null=False)
+        .select("digest", "user_id", *(fields.field(name).alias(name) for name in _TOLD))
+        .with_columns(pl.when(pl.col("object_id").is_not_null()).then("object_type").alias("object_type"))
+        .collect()
     )
-    told = told.with_row_index("notification_id").collect().lazy()
-    refused = judged(told, known.lazy(), frames, as_of).filter(pl.col("refusal").is_not_null())
-    gone = pl.concat([
-        told.join(refused, on="notification_id", how="semi").select("digest_id"),
-        told.filter(pl.col("object_type") == "group")
-        .join(_left(frames, as_of), left_on=["object_id", "user_id"], right_on=["group_id", "user_id"], how="semi")
-        .select("digest_id"),
-    ])  # fmt: skip
-    return history.join(gone, on="digest_id", how="anti")
+    made, now = _made(told.lazy(), frames["staged_activities"], as_of).lazy(), standing(frames, as_of)
+    is_gone = np.zeros(history.height, dtype=np.bool_)
+    for refused in pl.collect_all(
+        [rule.select("digest") for rule in _of_objects(told.lazy(), made, now, frames, as_of)]
+    ):
+        is_gone[refused["digest"].to_numpy()] = True
+    muted = now.muted.select(pl.col("muter_id").alias("a"), pl.col("muted_id").alias("b"))
+    barred = pl.concat([now.blocked, muted]).unique().collect().lazy()
+    for named in _people(told, made):
+        gone = named.join(known.lazy(), left_on="person", right_on="id", how="anti").select("digest")
+        kept_out = named.join(barred, left_on=["user_id", "person"], right_on=["a", "b"], how="semi").select("digest")
+        for refused in pl.collect_all([gone, kept_out]):
+            is_gone[refused["digest"].to_numpy()] = True
+    return history.filter(~pl.Series(is_gone))
+
+
+def _made(told: pl.LazyFrame, activities: pl.LazyFrame, as_of: datetime) -> pl.DataFrame:
+    """The lines about what an activity of its own made; ``author_id`` null where that is not there any more."""
+    wanted = told.filter(pl.col("object_type").is_in(MADE)).select("digest", "user_id", "object_type", "object_id")
+    own = own_activities(wanted, activities, as_of).drop("body").rename({"object_type": "own_type"})
+    is_it = pl.col("own_type") == pl.col("object_type")
+    return (
+        wanted.join(own, on="object_id", how="left")
+        .with_columns(pl.when(is_it).then("author_id").alias("author_id"))
+        .collect()
+    )
+
+
+def _of_objects(
+    told: pl.LazyFrame, made: pl.LazyFrame, now: Standing, frames: Frames, as_of: datetime
+) -> list[pl.LazyFrame]:
+    """The lines whose object may not be told of, one frame per rule."""
+    groups = told.filter(pl.col("object_type") == "group")
+    there = made.filter(pl.col("author_id").is_not_null())
+    audiences = (("audience", "author_id"), ("object_audience", "target_owner_id"))
+    for_some = pl.concat(
+        there.select("digest", "user_id", pl.col(audience).alias("audience"), pl.col(owner).alias("owner_id"))
+        for audience, owner in audiences
+    ).filter(pl.col("audience").ne_missing("public") & pl.col("owner_id").ne_missing(pl.col("user_id")))
+    for_friends = for_some.filter(pl.col("audience") == "friends")
+    pair = ["user_id", "owner_id"]
+    friends = now.friends.rename({"a": "user_id", "b": "owner_id"}).join(
+        for_friends.select(pair).unique(), on=pair, how="semi"
+    )
+    open_groups = now.groups.filter(~pl.col("is_private"))
+    closed = there.drop_nulls("group_id").join(open_groups, left_on="group_id", right_on="id", how="anti")
+    return [
+        told.filter(~pl.col("object_type").is_in([*MADE, "user", "group"])),
+        groups.join(now.groups, left_on="object_id", right_on="id", how="anti"),
+        groups.join(
+            _left(frames, as_of), left_on=["object_id", "user_id"], right_on=["group_id", "user_id"], how="semi"
+        ),
+        made.filter(pl.col("author_id").is_null()),
+        for_some.filter(pl.col("audience").ne_missing("friends")),
+        for_friends.join(friends, on=pair, how="anti"),
+        closed.join(now.members, on=["group_id", "user_id"], how="anti"),
+    ]
+
+
+def _people(told: pl.DataFrame, made: pl.LazyFrame) -> Iterator[pl.LazyFrame]:
+    """``digest, user_id, person``: whom the lines name or owe something to, of some lines at a time.
+
+    The present mutes of reshares tell of actors; here owners stand among them, and at read they do not count either.
+    """
+    lines = told.lazy()
+    users = lines.filter(pl.col("object_type") == "user").select(
+        "digest", "user_id", pl.col("object_id").alias("person")
+    )
+    yield pl.concat([users, made.select("digest", "user_id", pl.col("author_id").alias("person"))]).drop_nulls("person")
+    for some in told.iter_slices(LINES_AT_ONCE):
+        yield pl.concat(
+            some.lazy()
+            .select("digest", "user_id", pl.col(each).alias("person"))
+            .explode("person", keep_nulls=False, empty_as_null=False)
+            for each in ("principal_ids", "sample_actor_ids")
+        )
+
+
+_TOLD: Final = ("object_type", "object_id", "principal_ids", "sample_actor_ids")
+LINES_AT_ONCE: Final = 1_000_000
+"""Lines of digests whose people are looked at together: what bounds the memory of it."""
 
 
 def _left(frames: Frames, as_of: datetime) -> pl.LazyFrame:

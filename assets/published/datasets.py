@@ -6,7 +6,8 @@ other files of this folder), files and publication (``store.generations``), Dags
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -16,6 +17,7 @@ import pyarrow as pa
 
 from assets.published.carry import rows_of_known, still_allowed, still_recommendable
 from assets.published.digests import detail_rows, digest_list
+from assets.published.encoding import UnwritableInstant
 from assets.published.feed import feed_list, tombstone_documents
 from assets.published.feed import score_documents as feed_scores
 from assets.published.friends import recommendation_list
@@ -24,8 +26,8 @@ from assets.published.guards import ReplyRule
 from assets.published.metrics import metric_documents
 from assets.published.people import feed_viewers, known_users, user_documents, wanting_recommendations
 from assets.published.premium import entitlement_list, usage_list
-from assets.published.rows import Envelope, document_rows, item_count, list_rows
-from store.datasets import DatasetRows
+from assets.published.rows import Envelope, document_rows, list_rows
+from store.datasets import DatasetRows, Rows
 from store.manifest import Counts, snapshot_id_of
 from store.payloads import DEFAULT_LIMIT, Cursor, Mode, Resource, instant_text, write_cursor
 from store.settings import FriendsSettings
@@ -105,7 +107,7 @@ class _Build:
         as_of_text = instant_text(self.as_of_of(product))
         return Envelope(self.generation, as_of_text, next_cursor if resource else None)
 
-    def rows(self, product: str, table: pa.Table, counts: Counts | None = None) -> DatasetRows:
+    def rows(self, product: str, table: pa.Table | Rows, counts: Counts | None = None) -> DatasetRows:
         if (carried := self.carried.get(product)) is not None:
             return DatasetRows(table, carried.snapshot_id, carried.as_of, is_carried_over=True, counts=counts)
         return DatasetRows(table, snapshot_id_of(self.as_of), self.as_of, counts=counts)
@@ -120,9 +122,8 @@ class _Build:
     ) -> DatasetRows:
         """Lists of ``items``; ``filtered``: rows of the product that were left out before, by reason."""
         table, before = list_rows(items, viewers, envelope=envelope), dict(filtered or {})
-        out = item_count(table)
-        gone = {**before, "viewer_not_served": items.height - out}
-        counts = Counts(in_=items.height + sum(before.values()), out=out, filtered=gone)
+        gone = {**before, "viewer_not_served": items.height - table.item_count}
+        counts = Counts(in_=items.height + sum(before.values()), out=table.item_count, filtered=gone)
         return self.rows(product, table, counts)
 
 
@@ -142,7 +143,8 @@ def build_datasets(
 
     ``frames``: :data:`STAGED_TABLES` of the newest snapshot and the :data:`PRODUCT_TABLES` at hand;
     ``carried``: products taken from an earlier ``as_of``, filtered again here; ``cursor_key``: the newest key
-    that signs cursors; ``published``: names of the analyst tables that may be shown (05.6).
+    that signs cursors; ``published``: names of the analyst tables that may be shown (05.6). Raises
+    :class:`assets.published.encoding.UnwritableInstant` naming dataset, column and row.
     """
     lazy = {name: frame.lazy() for name, frame in frames.items()}
     known = known_users(lazy["staged_users"].collect(), as_of)
@@ -157,6 +159,15 @@ def build_datasets(
         **_digests(build),
         **_premium(build),
     }
+
+
+@contextmanager
+def _made(dataset: str) -> Iterator[None]:
+    """Name the dataset in what is wrong with its rows."""
+    try:
+        yield
+    except UnwritableInstant as error:
+        raise UnwritableInstant(f"dataset {dataset}: {error}") from error
 
 
 def _friends(build: _Build) -> dict[str, DatasetRows]:
@@ -185,7 +196,8 @@ def _feeds(build: _Build) -> dict[str, DatasetRows]:
     rows = {}
     for name, mode in MODES.items():
         items = feed_list(build.frames["feed_items"], build.frames["staged_activities"], mode, build.reply_rule)
-        rows[name] = build.lists("feed", items, viewers, build.envelope("feed", "feed", mode))
+        with _made(name):
+            rows[name] = build.lists("feed", items, viewers, build.envelope("feed", "feed", mode))
     rows["feed_scores"] = build.rows("feed", document_rows(*feed_scores(build.frames["feed_items"], viewers)))
     if build.has("feed_tombstones"):
         buried = tombstone_documents(build.frames["feed_tombstones"], viewers)
@@ -197,13 +209,16 @@ def _digests(build: _Build) -> dict[str, DatasetRows]:
     if not build.has("digest_history"):
         return {}
     of_known = rows_of_known(build.frames["digest_history"], "user_id", build.known)
-    history = still_allowed(of_known, build.frames, build.known, build.as_of).collect()
+    history = still_allowed(of_known.collect(), build.frames, build.known, build.as_of)
     activities = build.frames["staged_activities"]
     gone = {"no_longer_shown": _height(build.frames["digest_history"]) - history.height}
-    items, envelope = digest_list(history, activities), build.envelope("digests", "digests")
+    with _made("digests"):
+        items, envelope = digest_list(history, activities), build.envelope("digests", "digests")
+    with _made("digest_details"):
+        details = detail_rows(history, activities)
     return {
         "digests": build.lists("digests", items, build.known["id"], envelope, gone),
-        "digest_details": build.rows("digests", detail_rows(history, activities)),
+        "digest_details": build.rows("digests", details),
     }
 
 
@@ -211,7 +226,8 @@ def _premium(build: _Build) -> dict[str, DatasetRows]:
     rows = {}
     viewers, meters = build.viewers("premium", build.known["id"]), build.frames["staged_meters"]
     if build.has("entitlements"):
-        items = entitlement_list(build.frames["entitlements"], build.frames["staged_plans"], meters)
+        with _made("entitlements"):
+            items = entitlement_list(build.frames["entitlements"], build.frames["staged_plans"], meters)
         rows["entitlements"] = build.lists("premium", items, viewers, build.envelope("premium", None))
     if build.has("usage_daily"):
         items = usage_list(build.frames["usage_daily"], meters, build.as_of_of("premium"))

@@ -8,8 +8,9 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from assets.published.encoding import compressed, instant, json_texts, text_buffers
-from assets.published.rows import GUARDS, NO_IDS, binary, etag_number, guard_columns
+from assets.published.columns import binary
+from assets.published.encoding import compressed, cumulative, instant, json_texts, text_buffers
+from assets.published.rows import GUARDS, NO_IDS, etag_number, guard_columns
 from store.datasets import MAILS
 
 _DIGEST: Final = (
@@ -81,14 +82,14 @@ def detail_rows(history: pl.DataFrame, activities: pl.LazyFrame) -> pa.Table:
     guards, guard_offsets = guard_columns(groups, np.cumsum(counts) - counts, counts)
     bodies = documents["body"]
     html_cuts, html = text_buffers(keyed["html"])
-    mails, mail_cuts = compressed(html, html_cuts)
+    mails, mail_sizes = compressed(html, html_cuts)
     return pa.Table.from_arrays(
         [
             pa.array(keyed["key"].to_numpy()),
             pa.array(np.array([etag_number(text.encode(), "ready") for text in bodies], dtype=np.uint64)),
             pa.array(keyed["user_id"].to_numpy().astype(np.uint64)),
             binary(*text_buffers(bodies)),
-            binary(mail_cuts, mails),
+            binary(cumulative(mail_sizes), mails),
             guards,
             guard_offsets,
         ],

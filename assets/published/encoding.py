@@ -17,7 +17,9 @@ import pyarrow as pa
 import zstandard
 
 from assets.published.kernels import (
+    AFTER_LAST_INSTANT,
     CHOICE,
+    FIRST_INSTANT,
     ID,
     IDS,
     INSTANT,
@@ -40,17 +42,21 @@ _SEGMENT_WORDS: Final = 2
 _NO_FLAGS: Final = np.zeros(0, dtype=np.bool_)
 
 
+class UnwritableInstant(ValueError):
+    """An instant that has no RFC 3339 text; the message names column and row."""
+
+
 class Scratch:
     """A buffer that is used again: new memory costs more than what is written into it."""
 
-    def __init__(self) -> None:
-        self._bytes = np.empty(0, dtype=np.uint8)
+    def __init__(self, kind: npt.DTypeLike = np.uint8) -> None:
+        self._values: npt.NDArray[Any] = np.empty(0, dtype=kind)
 
-    def of(self, size: int) -> Bytes:
-        """``size`` bytes or more, whose last content is lost."""
-        if len(self._bytes) < size:
-            self._bytes = np.empty(size, dtype=np.uint8)
-        return self._bytes
+    def of(self, size: int) -> Any:
+        """``size`` values or more, whose last content is lost."""
+        if len(self._values) < size:
+            self._values = np.empty(size, dtype=self._values.dtype)
+        return self._values
 
 
 def json_texts(frame: pl.DataFrame) -> pl.Series:
@@ -182,7 +188,19 @@ def _values(column: pl.Series, kind: int) -> Any:
             raise ValueError(f"a list of {column.name} holds null")
         return cuts, ids
     plain = column.to_physical()
-    return (plain.fill_null(value=False) if plain.dtype == pl.Boolean else plain.fill_null(0)).to_numpy()
+    values = (plain.fill_null(value=False) if plain.dtype == pl.Boolean else plain.fill_null(0)).to_numpy()
+    if kind == INSTANT:
+        _check_instants(column.name, values)
+    return values
+
+
+def _check_instants(name: str, micros: Longs) -> None:
+    if not micros.size or FIRST_INSTANT <= micros.min() <= micros.max() < AFTER_LAST_INSTANT:
+        return
+    row = int(np.argmax((micros < FIRST_INSTANT) | (micros >= AFTER_LAST_INSTANT)))
+    raise UnwritableInstant(
+        f"{name} of row {row} is {micros[row]} µs since 1970, outside the years 0 to 9999 that RFC 3339 can write"
+    )
 
 
 def _padded(texts: list[str]) -> tuple[Bytes, Longs]:
@@ -201,19 +219,27 @@ def _stacked(parts: list[tuple[Longs, Any]], rows: int, kind: Any) -> tuple[Any,
     return np.concatenate([values for _, values in parts]) if parts else np.zeros(0, dtype=kind), cuts
 
 
-def guard_lists(*columns: pl.Series) -> tuple[Longs, Longs]:
-    """Per row, column after column, the distinct ids of its list, ascending; and the ``rows × columns + 1`` cuts."""
-    cuts, ids, present = zip(*map(list_buffers, columns), strict=True)
-    made: tuple[Longs, Longs] = interleaved(ids, cuts, present)
-    return made
+class GuardLists:
+    """Columns of lists of ids as one: per row, column after column, the distinct ids of its list, ascending."""
+
+    def __init__(self, *columns: pl.Series) -> None:
+        self._cuts, self._ids, self._present = zip(*map(list_buffers, columns), strict=True)
+        self._scratch = Scratch(np.int64)
+
+    def rows(self, first: int, count: int) -> tuple[Longs, Longs]:
+        """The ids of some rows, end to end, and the ``rows × columns + 1`` cuts; they are there until the next call."""
+        cuts = tuple(frozen(each[first : first + count + 1]) for each in self._cuts)
+        out = self._scratch.of(sum(int(each[-1] - each[0]) for each in cuts))
+        out_cuts = interleaved(out, self._ids, cuts, self._present)
+        return out[: out_cuts[-1]], out_cuts
 
 
 def compressed(data: Bytes, cuts: Longs) -> tuple[bytes, Longs]:
-    """Each part of ``data`` as a zstd frame (an empty part stays empty); the frames end to end and the cuts."""
+    """Each part of ``data`` as a zstd frame (an empty part stays empty); the frames end to end and their sizes."""
     sizes = np.zeros(len(cuts) - 1, dtype=np.int64)
     filled = np.flatnonzero(np.diff(cuts))
     if not len(filled):
-        return b"", cumulative(sizes)
+        return b"", sizes
     segments = np.empty((len(filled), _SEGMENT_WORDS), dtype=np.uint64)
     segments[:, 0], segments[:, 1] = cuts[:-1][filled], np.diff(cuts)[filled]
     parts = zstandard.BufferWithSegments(data.data, segments.tobytes())
@@ -221,7 +247,7 @@ def compressed(data: Bytes, cuts: Longs) -> tuple[bytes, Longs]:
     frames = compressor.multi_compress_to_buffer(parts, threads=pl.thread_pool_size())
     each: list[Any] = [frames[i] for i in range(len(frames))]
     sizes[filled] = [len(frame) for frame in each]
-    return b"".join(each), cumulative(sizes)
+    return b"".join(each), sizes
 
 
 def text_buffers(texts: pl.Series) -> tuple[Longs, Bytes]:

@@ -31,11 +31,11 @@ IS_OBJECT_INNER: Final = 1 << 17
 UNKNOWN: Final = 255
 """Code of a word outside the vocabulary: equal to none."""
 
+_AHEAD: Final = 32
 _POST, _RESHARE = 0, 1
 _BODIES, _USER, _IN_GROUP = 2, 2, 3
 _GOLDEN: Final = np.uint64(0x9E3779B97F4A7C15)
 _MIX: Final = np.uint64(0xC2B2AE3D27D4EB4F)
-_SMALL: Final = 32
 
 
 class Activities(NamedTuple):
@@ -110,15 +110,18 @@ def chained(facts: Longs) -> tuple[int, Numbers, Numbers, Numbers, Numbers]:
 
 @part
 def _sort(values: Longs, begin: int, end: int) -> None:
-    if end - begin > _SMALL:
-        values[begin:end].sort()
-        return
-    for i in range(begin + 1, end):
-        value, at = values[i], i
-        while at > begin and values[at - 1] > value:
-            values[at] = values[at - 1]
-            at -= 1
-        values[at] = value
+    """Shell's sort with Knuth's gaps: for the few ids of an item it is an insertion sort, and short to compile."""
+    gap = 1
+    while 9 * gap < end - begin:
+        gap = 3 * gap + 1
+    while gap > 0:
+        for i in range(begin + gap, end):
+            value, at = values[i], i
+            while at >= begin + gap and values[at - gap] > value:
+                values[at] = values[at - gap]
+                at -= gap
+            values[at] = value
+        gap //= 3
 
 
 @part
@@ -158,8 +161,23 @@ def _is_told(verb: int, card: int) -> bool:
     return verb == card or (verb == _RESHARE and card == _POST)
 
 
+@part
+def _find_ahead(
+    facts: Longs, by_id: Numbers, after_id: Numbers, shift: int, items: Items, row: int, leads: Longs, own: Longs
+) -> None:
+    """Where the lead and the object's own activity are, of the items from ``row`` on; -1 where they are not known.
+
+    In a loop of their own: the processor waits for the memory of several at once.
+    """
+    for i in range(min(_AHEAD, items.viewer.size - row)):
+        lead, object_id = items.lead[row + i], items.object[row + i]
+        leads[i], own[i] = _found(facts, by_id, after_id, lead, shift), -1
+        if items.type[row + i] < _BODIES and object_id >= 0:
+            own[i] = leads[i] if object_id == lead else _found(facts, by_id, after_id, object_id, shift)
+
+
 @kernel
-def _guard_rows(
+def guard_rows(
     acts: Activities, chains: Chains, items: Items, is_friends_rule: bool, first: int, ids: Lists, id_cuts: Lists
 ) -> int:
     """Write the guards of the items from ``first`` on while there is room; returns the first item without any."""
@@ -170,16 +188,17 @@ def _guard_rows(
     users, groups, things, inner = ids
     user_cuts, group_cuts, thing_cuts, inner_cuts = id_cuts
     stood = np.empty(facts.shape[0] + 2, dtype=np.int64)  # what is never written costs no memory
+    lead_rows, own_rows = np.empty(_AHEAD, dtype=np.int64), np.empty(_AHEAD, dtype=np.int64)
     for row in range(first, viewers.size):
+        slot = (row - first) % _AHEAD
+        if slot == 0:
+            _find_ahead(facts, by_id, after_id, shift, items, row, lead_rows, own_rows)
         u, g, t, c = user_cuts[row], group_cuts[row], thing_cuts[row], inner_cuts[row]
         viewer, lead_id, lead_actor, owner = viewers[row], leads[row], lead_actors[row], owners[row]
         object_id, verb, type_ = objects[row], verbs[row], types[row]
         begin, end, is_body = cuts[row], cuts[row + 1], types[row] < _BODIES
         # What the item stands on: its lead, the object's own activity (-1 where they are not known), its actors' deeds.
-        stood[0] = _found(facts, by_id, after_id, lead_id, shift)
-        stood[1], count = -1, 2
-        if is_body and object_id >= 0:
-            stood[1] = stood[0] if object_id == lead_id else _found(facts, by_id, after_id, object_id, shift)
+        stood[0], stood[1], count = lead_rows[slot], own_rows[slot], 2
         if actor_counts[row] > 1 and object_id >= 0 and type_ != UNKNOWN:
             for place in range(begin, end):
                 actor, is_first = sampled[place], True
@@ -241,27 +260,3 @@ def _guard_rows(
         t, c = _known(things, thing_cuts[row], t), _known(inner, inner_cuts[row], c)
         user_cuts[row + 1], group_cuts[row + 1], thing_cuts[row + 1], inner_cuts[row + 1] = u, g, t, c
     return viewers.size
-
-
-@kernel
-def _grown(ids: Longs, used: int) -> Longs:
-    grown = np.empty(2 * ids.size, dtype=np.int64)
-    grown[:used] = ids[:used]
-    return grown
-
-
-@kernel
-def guard_ids(acts: Activities, chains: Chains, items: Items, is_friends_rule: bool) -> tuple[Lists, Lists]:
-    """Per item the ids of users, groups, activities and circle (``assets.published.guards``), ascending; the cuts."""
-    rows, row = items.viewer.size, 0
-    users, groups = np.empty(4 * rows + 64, dtype=np.int64), np.empty(rows + 64, dtype=np.int64)
-    things, inner = np.empty(2 * rows + 64, dtype=np.int64), np.empty(rows + 64, dtype=np.int64)
-    user_cuts, group_cuts = np.zeros(rows + 1, dtype=np.int64), np.zeros(rows + 1, dtype=np.int64)
-    thing_cuts, inner_cuts = np.zeros(rows + 1, dtype=np.int64), np.zeros(rows + 1, dtype=np.int64)
-    cuts = (user_cuts, group_cuts, thing_cuts, inner_cuts)
-    while True:
-        row = _guard_rows(acts, chains, items, is_friends_rule, row, (users, groups, things, inner), cuts)
-        u, g, t, c = user_cuts[row], group_cuts[row], thing_cuts[row], inner_cuts[row]
-        if row == rows:
-            return (users[:u], groups[:g], things[:t], inner[:c]), cuts
-        users, groups, things, inner = _grown(users, u), _grown(groups, g), _grown(things, t), _grown(inner, c)

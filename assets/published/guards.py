@@ -22,8 +22,9 @@ from assets.published.guard_kernels import (
     Activities,
     Chains,
     Items,
+    Lists,
     chained,
-    guard_ids,
+    guard_rows,
 )
 from assets.published.kernels import Longs
 from assets.published.rows import GUARDS
@@ -40,6 +41,7 @@ _ACTIVITY: Final = (
 _FACTS: Final = ("id", "actor_id", "reply_to_user_id", "group_id", "owner_id", "object_id", "created_at")
 """In the order of the kernels' columns; the last of those holds the words."""
 _NOBODY: Final = -1
+_ROOM: Final = 64
 
 
 def feed_guards(items: pl.DataFrame, activities: pl.LazyFrame, reply_rule: ReplyRule = "friends") -> pl.DataFrame:
@@ -51,8 +53,28 @@ def feed_guards(items: pl.DataFrame, activities: pl.LazyFrame, reply_rule: Reply
     is not public; whom a reply is to, if being their friend is why it is shown.
     """
     acts = _activities(items, activities)
-    ids, cuts = guard_ids(acts, Chains(*chained(acts.facts)), _items(items), reply_rule == "friends")
+    ids, cuts = _guard_ids(acts, _items(items), is_friends_rule=reply_rule == "friends")
     return pl.DataFrame([list_series(*each) for each in zip(GUARDS, ids, cuts, strict=True)])
+
+
+def _guard_ids(acts: Activities, items: Items, *, is_friends_rule: bool) -> tuple[Lists, Lists]:
+    """Per item the ids of users, groups, activities and circle, ascending; the cuts."""
+    rows, row, chains = items.viewer.size, 0, Chains(*chained(acts.facts))
+    users, groups, things, inner = (np.empty(many * rows + _ROOM, dtype=np.int64) for many in (4, 1, 2, 1))
+    cuts: Lists = tuple(np.zeros(rows + 1, dtype=np.int64) for _ in GUARDS)  # type: ignore[assignment]
+    while True:
+        ids = users, groups, things, inner
+        row = guard_rows(acts, chains, items, is_friends_rule, row, ids, cuts)
+        used = [int(each[row]) for each in cuts]
+        if row == rows:
+            return tuple(each[:size] for each, size in zip(ids, used, strict=True)), cuts  # type: ignore[return-value]
+        users, groups, things, inner = map(_grown, ids, used)
+
+
+def _grown(ids: Longs, used: int) -> Longs:
+    grown = np.empty(2 * ids.size, dtype=np.int64)
+    grown[:used] = ids[:used]
+    return grown
 
 
 def _items(items: pl.DataFrame) -> Items:
@@ -77,8 +99,8 @@ def _activities(items: pl.DataFrame, activities: pl.LazyFrame) -> Activities:
     """The activities that any of the items may stand on."""
     acts = activities.select(_ACTIVITY)
     is_body = pl.col("object_type").is_in(_BODIES)
-    wanted = pl.concat([items["lead_activity_id"], items.filter(is_body)["object_id"]]).unique()
-    several = items.filter(pl.col("actor_count") > 1)["object_id"].unique()
+    wanted = pl.concat([items["lead_activity_id"], items.filter(is_body)["object_id"]])
+    several = items.filter(pl.col("actor_count") > 1)["object_id"]
     is_wanted = pl.col("id").is_in(wanted.implode()) | pl.col("object_id").is_in(several.implode())
     found = _with_owner(acts.filter(is_wanted).collect(), acts)
     mentioned, cuts = _ids(found["mentioned_user_ids"])

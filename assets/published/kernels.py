@@ -33,6 +33,10 @@ _DAY: Final = 86_400_000_000
 _WIDEST_NUMBER: Final = 22
 _WIDEST_TEXT_BYTE: Final = 6
 _WIDEST_INSTANT: Final = 29
+_INSTANT: Final = np.frombuffer(b"0000-00-00T00:00:00.000000Z", dtype=np.uint8)
+FIRST_INSTANT: Final = -62_167_219_200_000_000
+AFTER_LAST_INSTANT: Final = 253_402_300_800_000_000
+"""Microseconds since 1970 of the years 0 to 9999, which four digits can write."""
 _HEX: Final = np.frombuffer(b"0123456789abcdef", dtype=np.uint8)
 _PAIRS: Final = np.frombuffer("".join(f"{pair:02}" for pair in range(100)).encode(), dtype=np.uint8)
 _TENS: Final = np.array([10**power for power in range(1, 20)], dtype=np.uint64)
@@ -87,17 +91,18 @@ def _put_number(out: Bytes, at: int, value: int) -> int:
 
 
 @part
-def _put_pair(out: Bytes, at: int, value: int, mark: int) -> int:
-    """Two digits and what follows them."""
+def _put_two(out: Bytes, at: int, value: int) -> None:
+    """Two digits."""
     out[at] = _PAIRS[np.uint64(2 * value)]
     out[at + 1] = _PAIRS[np.uint64(2 * value + 1)]
-    out[at + 2] = mark
-    return at + 3
 
 
 @part
 def _put_instant(out: Bytes, at: int, micros: int) -> int:
-    """Proleptic Gregorian date of a count of days: Hinnant, "chrono-Compatible Low-Level Date Algorithms", 2014."""
+    """Proleptic Gregorian date of a count of days: Hinnant, "chrono-Compatible Low-Level Date Algorithms", 2014.
+
+    From :data:`FIRST_INSTANT` on, before :data:`AFTER_LAST_INSTANT`.
+    """
     days, rest = micros // _DAY, micros % _DAY
     shifted = days + 719_468
     era = shifted // 146_097
@@ -109,16 +114,19 @@ def _put_instant(out: Bytes, at: int, micros: int) -> int:
     month = march_month + 3 if march_month < 10 else march_month - 9
     year = year_of_era + era * 400 + (1 if month <= 2 else 0)
     seconds, micro = rest // 1_000_000, rest % 1_000_000
-    at = _put_pair(out, at, year // 100, _ZERO) - 1
-    at = _put_pair(out, at, year % 100, ord("-"))
-    at = _put_pair(out, at, month, ord("-"))
-    at = _put_pair(out, at, day, ord("T"))
-    at = _put_pair(out, at, seconds // 3_600, ord(":"))
-    at = _put_pair(out, at, seconds // 60 % 60, ord(":"))
-    at = _put_pair(out, at, seconds % 60, ord("."))
-    at = _put_pair(out, at, micro // 10_000, _ZERO) - 1
-    at = _put_pair(out, at, micro // 100 % 100, _ZERO) - 1
-    return _put_pair(out, at, micro % 100, ord("Z"))
+    for i in range(_INSTANT.size):
+        out[at + i] = _INSTANT[i]
+    _put_two(out, at, year // 100)
+    _put_two(out, at + 2, year % 100)
+    _put_two(out, at + 5, month)
+    _put_two(out, at + 8, day)
+    _put_two(out, at + 11, seconds // 3_600)
+    _put_two(out, at + 14, seconds // 60 % 60)
+    _put_two(out, at + 17, seconds % 60)
+    _put_two(out, at + 20, micro // 10_000)
+    _put_two(out, at + 22, micro // 100 % 100)
+    _put_two(out, at + 24, micro % 100)
+    return at + _INSTANT.size
 
 
 @kernel
@@ -269,40 +277,34 @@ def wrapped(
 
 
 @kernel
-def lines(texts: Bytes, cuts: Longs) -> tuple[Bytes, Longs]:
-    """Each text and the end of its line."""
-    out, out_cuts, at = np.empty(cuts[-1] + cuts.size - 1, dtype=np.uint8), np.zeros_like(cuts), 0
+def lines(out: Bytes, texts: Bytes, cuts: Longs) -> None:
+    """Write each text and the end of its line."""
+    at = 0
     for row in range(cuts.size - 1):
         at = _put(out, at, texts, cuts[row], cuts[row + 1])
         out[at] = _NEWLINE
         at += 1
-        out_cuts[row + 1] = at
-    return out, out_cuts
 
 
 @kernel
-def relative(cuts: Longs, starts: Longs, counts: Longs) -> tuple[NDArray[np.uint32], Longs]:
-    """Per row the ``counts + 1`` cuts that bound its parts, relative to its first; and where each row begins."""
-    bounds = np.zeros(starts.size + 1, dtype=np.int64)
+def relative(out: NDArray[np.uint32], cuts: Longs, starts: Longs, counts: Longs) -> None:
+    """Write per row the ``counts + 1`` cuts that bound its parts, relative to its first."""
+    at = 0
     for row in range(starts.size):
-        bounds[row + 1] = bounds[row] + counts[row] + 1
-    out = np.empty(bounds[-1], dtype=np.uint32)
-    for row in range(starts.size):
-        for i in range(counts[row] + 1):
-            out[bounds[row] + i] = cuts[starts[row] + i] - cuts[starts[row]]
-    return out, bounds
+        first = cuts[starts[row]]
+        for part_ in range(starts[row], starts[row] + counts[row] + 1):
+            out[at] = cuts[part_] - first
+            at += 1
 
 
 @kernel
-def interleaved(ids: tuple[Longs, ...], cuts: tuple[Longs, ...], present: tuple[Flags, ...]) -> tuple[Longs, Longs]:
-    """Per row, list after list, its ids that are ``present``, ascending and once; and the ``rows × lists + 1`` cuts.
+def interleaved(out: Longs, ids: tuple[Longs, ...], cuts: tuple[Longs, ...], present: tuple[Flags, ...]) -> Longs:
+    """Write per row, list after list, its ids that are ``present``, ascending and once; the ``rows × lists + 1`` cuts.
 
     ``ids[list]`` between ``cuts[list]`` per row; an empty ``present[list]`` tells that all are.
     """
-    rows, size, at = cuts[0].size - 1, 0, 0
-    for each in ids:
-        size += each.size
-    out, out_cuts = np.empty(size, dtype=np.int64), np.zeros(rows * len(ids) + 1, dtype=np.int64)
+    rows, at = cuts[0].size - 1, 0
+    out_cuts = np.zeros(rows * len(ids) + 1, dtype=np.int64)
     for row in range(rows):
         for kind in range(len(ids)):
             begin, is_sorted = at, True
@@ -314,7 +316,7 @@ def interleaved(ids: tuple[Longs, ...], cuts: tuple[Longs, ...], present: tuple[
             if not is_sorted:
                 at = once(out, begin, at)
             out_cuts[row * len(ids) + kind + 1] = at
-    return out[:at], out_cuts
+    return out_cuts
 
 
 @kernel

@@ -16,11 +16,11 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from assets.published.encoding import Fragments, Scratch, compressed, cumulative, guard_lists, text_buffers
-from assets.published.kernels import Bytes, Longs, lines, relative, wrapped, wrapped_cuts
-from store.datasets import DOCUMENTS, LISTS
+from assets.published.columns import Columns, binary, list_array, ragged_offsets
+from assets.published.encoding import Fragments, GuardLists, Scratch, cumulative, frozen, text_buffers
+from assets.published.kernels import Bytes, Longs, lines, wrapped, wrapped_cuts
+from store.datasets import DOCUMENTS, Rows
 from store.payloads import DEFAULT_LIMIT
 from store.serving import STATES
 
@@ -28,12 +28,10 @@ GUARDS: Final = ("guard_users", "guard_groups", "guard_objects", "guard_circle")
 """Columns of an items frame that hold lists of ids: who may revoke the item (06.1), as ``store.serving.Guards``."""
 
 NO_IDS: Final = pl.lit([], dtype=pl.List(pl.Int64))
-ROWS_AT_ONCE: Final = 1_024
-SHORT_DOCUMENT: Final = 64
+ROWS_AT_ONCE: Final = 4_096
 _DATA: Final = np.frombuffer(b'{"data":[', dtype=np.uint8)
 _ARRAY: Final = np.frombuffer(b"[", dtype=np.uint8)
 _NOTHING: Final = np.zeros(0, dtype=np.uint8)
-_NO_CUTS: Final = np.zeros(0, dtype=np.int64)
 
 NextCursor = Callable[[int, str], str]
 """(user id, key of the page's last item) to the signed cursor of the next page."""
@@ -58,19 +56,25 @@ class Envelope:
 class _Lists:
     """The items of each row, in flat buffers: row ``r`` has items ``[starts[r], starts[r] + counts[r])``."""
 
-    keys: pl.Series
+    keys: Longs
     starts: Longs
     counts: Longs
+    shown: Longs
+    """How many items the page holds."""
+    tagged: Longs
+    """Over how many the entity tag is."""
     states: Longs
-    fragments: pl.Series
+    fragments: Fragments
     item_keys: pl.Series
+    guards: GuardLists
 
 
 @dataclass(frozen=True)
 class _Slice:
     """Some rows in a run, with the bytes of their items: as ``_Lists``, item 0 being the first of the first row."""
 
-    begin: int
+    rows: slice
+    first: int
     starts: Longs
     counts: Longs
     states: Longs
@@ -78,7 +82,7 @@ class _Slice:
     cuts: Longs
 
 
-def list_rows(items: pl.DataFrame, viewers: pl.Series, *, envelope: Envelope | None) -> pa.Table:
+def list_rows(items: pl.DataFrame, viewers: pl.Series, *, envelope: Envelope | None) -> Rows:
     """Rows of a dataset of lists (``store.datasets.LISTS``), one per viewer, those without items included.
 
     ``items``: ``viewer_id`` i64, ``fragment`` str (JSON) or struct (its fields), ``fragment_key`` str, ``is_cold``
@@ -91,87 +95,94 @@ def list_rows(items: pl.DataFrame, viewers: pl.Series, *, envelope: Envelope | N
     if counts.sum() != kept.height:
         kept = kept.filter(pl.col("viewer_id").is_in(keys.implode()))
         starts, counts = _spans(kept["viewer_id"], keys)
-    states = _states(counts, starts, kept["is_cold"])
-    lists = _Lists(keys, starts, counts, states, kept["fragment"], kept["fragment_key"])
     limit = DEFAULT_LIMIT if envelope is not None and envelope.next_cursor is not None else counts.max(initial=0)
-    shown = np.minimum(counts, limit if envelope is not None else 0)
-    pages, rest, etags, cuts = _bodies(lists, shown, np.minimum(counts, limit), envelope)
-    key_cuts, key_data = text_buffers(kept["fragment_key"])
-    key_data, key_cuts = lines(key_data, key_cuts)
-    guards, guard_offsets = guard_columns(kept, starts, counts)
-    return pa.Table.from_arrays(
-        [
-            pa.array(keys.to_numpy().astype(np.uint64)),
-            pa.array(etags),
-            pa.array(states.astype(np.uint8)),
-            pages,
-            pa.array(shown.astype(np.uint32)),
-            rest,
-            ragged_offsets(cuts, starts, counts),
-            binary(_bounds(key_cuts, starts, counts), key_data),
-            guards,
-            guard_offsets,
-        ],
-        schema=LISTS,
+    lists = _Lists(
+        keys=keys.to_numpy(),
+        starts=starts,
+        counts=counts,
+        shown=np.minimum(counts, limit if envelope is not None else 0),
+        tagged=np.minimum(counts, limit),
+        states=_states(counts, starts, kept["is_cold"]),
+        fragments=Fragments(kept["fragment"]),
+        item_keys=kept["fragment_key"].rechunk(),
+        guards=GuardLists(*kept.select(GUARDS).iter_columns()),
     )
+    return Rows(len(keys), lambda size: _batches(lists, envelope, size), int(counts.sum()))
 
 
-def item_count(lists: pa.Table) -> int:
-    """Number of items of all rows that :func:`list_rows` made."""
-    cuts = pc.sum(pc.list_value_length(lists["fragment_offsets"])).as_py()
-    return int(cuts or 0) - lists.num_rows
+def _batches(lists: _Lists, envelope: Envelope | None, size: int) -> Iterator[pa.RecordBatch]:
+    """Some rows at a time, so that what is copied about stays in the processor's caches.
+
+    Every batch is made in the memory of the one before.
+    """
+    columns, scratch = Columns(), Scratch()
+    for begin in range(0, len(lists.keys), size):
+        rows = slice(begin, min(begin + size, len(lists.keys)))
+        columns.clear()
+        for first in range(begin, rows.stop, ROWS_AT_ONCE):
+            some = slice(first, min(first + ROWS_AT_ONCE, rows.stop))
+            _add(columns, lists, _slice(lists, some), envelope, scratch)
+            if first == 0:  # the rows to come are as long as these, more or less
+                columns.reserve(1.2 * rows.stop / some.stop)
+        yield columns.batch(lists.keys[rows], lists.states[rows], lists.shown[rows])
+
+
+def _slice(lists: _Lists, rows: slice) -> _Slice:
+    starts, counts = lists.starts[rows], lists.counts[rows]
+    first = int(starts[0])
+    data, cuts = lists.fragments.rows(first, int(starts[-1] + counts[-1]) - first)
+    return _Slice(rows, first, starts - first, counts, lists.states[rows], data, cuts)
+
+
+def _add(columns: Columns, lists: _Lists, part: _Slice, envelope: Envelope | None, scratch: Scratch) -> None:
+    """The pages, the items beyond them, entity tags, keys and guards of some rows."""
+    shown, stop = part.starts + lists.shown[part.rows], part.starts + part.counts
+    columns.etags.append(_etags(part, lists.tagged[part.rows], scratch))
+    if envelope is not None:
+        columns.pages.add_frames(*_laid(part, part.starts, shown, _DATA, *_tails(lists, part, envelope), scratch))
+    else:
+        columns.pages.add(_NOTHING, np.zeros(len(part.starts) + 1, dtype=np.int64))
+    columns.rest.add_frames(*_laid(part, shown, stop, _NOTHING, [b""], np.zeros_like(stop), scratch))
+    # Every item is followed by a comma, every key by the end of its line.
+    places = np.arange(len(part.cuts))
+    columns.offsets.add_offsets(part.cuts + places, part.starts, part.counts)
+    key_cuts, keys = text_buffers(lists.item_keys.slice(part.first, len(places) - 1))
+    lines(columns.keys.heap.room(len(keys) + len(places) - 1), frozen(keys), frozen(key_cuts))
+    columns.keys.sizes.append(np.diff(_bounds(key_cuts + places, part.starts, part.counts)))
+    ids, cuts = lists.guards.rows(part.first, len(places) - 1)
+    starts, counts = part.starts * len(GUARDS), part.counts * len(GUARDS)
+    columns.guards.add(ids, _bounds(cuts, starts, counts))
+    columns.guard_offsets.add_offsets(cuts, starts, counts)
 
 
 def document_rows(keys: pl.Series, bodies: pl.Series) -> pa.Table:
     """Rows of a dataset of single JSON documents, sorted by key (unique)."""
     frame = pl.DataFrame({"key": keys, "body": bodies})
     frame = frame if frame["key"].is_sorted() else frame.sort("key")
-    cuts, data = text_buffers(frame["body"])
+    # Documents of few words are the same for many: hashed once.
+    distinct = frame.select(pl.col("body").unique(maintain_order=True))
+    etags = pl.Series("etag", [etag_number(body.encode(), "ready") for body in distinct["body"]], dtype=pl.UInt64)
+    tagged = frame.select("body").join(distinct.with_columns(etags), on="body", how="left", maintain_order="left")
     return pa.Table.from_arrays(
         [
             pa.array(frame["key"].to_numpy().astype(np.uint64)),
-            pa.array(document_etags(data, cuts)),
-            binary(cuts, data),
+            pa.array(tagged["etag"].to_numpy()),
+            binary(*text_buffers(frame["body"])),
         ],
         schema=DOCUMENTS,
     )
 
 
-def document_etags(data: Bytes, cuts: Longs) -> npt.NDArray[np.uint64]:
-    """The entity tag of each document as a number. Documents of few words are the same for many: hashed once."""
-    view, known = data.data, dict[bytes, int]()
-    etags = np.empty(len(cuts) - 1, dtype=np.uint64)
-    for row, (begin, end) in enumerate(pairwise(cuts.tolist())):
-        document = bytes(view[begin:end])
-        if (etag := known.get(document)) is None:
-            etag = etag_number(document, "ready")
-            if len(document) <= SHORT_DOCUMENT:
-                known[document] = etag
-        etags[row] = etag
-    return etags
-
-
 def guard_columns(items: pl.DataFrame, starts: Longs, counts: Longs) -> tuple[pa.Array[Any], pa.Array[Any]]:
     """The guards of each row's items and where each kind of each item begins."""
-    ids, cuts = guard_lists(*items.select(GUARDS).iter_columns())
+    ids, cuts = GuardLists(*items.select(GUARDS).iter_columns()).rows(0, items.height)
     starts, counts = starts * len(GUARDS), counts * len(GUARDS)
-    return _list_array(_bounds(cuts, starts, counts), pa.array(ids)), ragged_offsets(cuts, starts, counts)
-
-
-def ragged_offsets(cuts: Longs, starts: Longs, counts: Longs) -> pa.Array[Any]:
-    """Per row the ``counts + 1`` cuts that bound its parts, relative to the row's first byte or id."""
-    offsets, bounds = relative(cuts, starts, counts)
-    return _list_array(bounds, pa.array(offsets))
+    return list_array(_bounds(cuts, starts, counts), pa.array(ids)), ragged_offsets(cuts, starts, counts)
 
 
 def etag_number(data: bytes, state: str) -> int:
     """``store.payloads.etag_of`` as the number that its 16 hex digits stand for."""
     return int.from_bytes(hashlib.sha256(data + b"\n" + state.encode()).digest()[:8], "big")
-
-
-def binary(cuts: Longs, data: Any) -> pa.Array[Any]:
-    """A column of bytes from their end-to-end buffer and the cuts."""
-    return pa.Array.from_buffers(pa.large_binary(), len(cuts) - 1, [None, _buffer(cuts), pa.py_buffer(data)])
 
 
 def _spans(sorted_ids: pl.Series, keys: pl.Series) -> tuple[Longs, Longs]:
@@ -189,63 +200,16 @@ def _states(counts: Longs, starts: Longs, cold: pl.Series) -> Longs:
     return np.where(counts == 0, STATES.index("empty"), filled).astype(np.int64)
 
 
-def _bodies(
-    lists: _Lists, shown: Longs, tagged: Longs, envelope: Envelope | None
-) -> tuple[pa.Array[Any], pa.Array[Any], npt.NDArray[np.uint64], Longs]:
-    """Default pages, the items beyond them, entity tags over the first ``tagged`` items, and the cuts of all items.
-
-    A few thousand rows at a time: what is copied about stays in the processor's caches. Cuts count a comma per item.
-    """
-    pages, rest, sizes, etags = _Frames(), _Frames(), [], [np.zeros(0, dtype=np.uint64)]
-    scratch = Scratch()
-    for part in _slices(lists):
-        rows = slice(part.begin, part.begin + len(part.starts))
-        stop = part.starts + shown[rows]
-        etags.append(_etags(part, tagged[rows], scratch))
-        if envelope is not None:
-            pages.add(*_laid(part, part.starts, stop, _DATA, *_tails(lists, part, envelope), scratch))
-        else:
-            pages.add(_NOTHING, np.zeros(len(part.starts) + 1, dtype=np.int64))
-        rest.add(*_laid(part, stop, part.starts + part.counts, _NOTHING, [b""], np.zeros_like(stop), scratch))
-        sizes.append(np.diff(part.cuts) + 1)
-    return pages.array(), rest.array(), np.concatenate(etags), cumulative(np.concatenate([_NO_CUTS, *sizes]))
-
-
-def _slices(lists: _Lists) -> Iterator[_Slice]:
-    fragments = Fragments(lists.fragments)
-    for begin in range(0, len(lists.keys), ROWS_AT_ONCE):
-        rows = slice(begin, begin + ROWS_AT_ONCE)
-        starts, counts = lists.starts[rows], lists.counts[rows]
-        first = int(starts[0])
-        data, cuts = fragments.rows(first, int(starts[-1] + counts[-1]) - first)
-        yield _Slice(begin, starts - first, counts, lists.states[rows], data, cuts)
-
-
-class _Frames:
-    """A column of zstd frames, filled some rows at a time."""
-
-    def __init__(self) -> None:
-        self._data = bytearray()
-        self._sizes: list[Longs] = [np.zeros(0, dtype=np.int64)]
-
-    def add(self, data: Bytes, cuts: Longs) -> None:
-        frames, frame_cuts = compressed(data, cuts)
-        self._data += frames
-        self._sizes.append(np.diff(frame_cuts))
-
-    def array(self) -> pa.Array[Any]:
-        return binary(cumulative(np.concatenate(self._sizes)), self._data)
-
-
 def _laid(
     part: _Slice, first: Longs, stop: Longs, head: Bytes, tails: list[bytes], which: Longs, scratch: Scratch
 ) -> tuple[Bytes, Longs]:
     """Bytes of the rows end to end, there until the scratch is used again, and the cuts."""
-    joined = np.frombuffer(b"".join(tails), dtype=np.uint8)
-    tail_cuts = cumulative([len(tail) for tail in tails])
-    out_cuts = wrapped_cuts(part.cuts, first, stop, head, tail_cuts, which)
+    ends = frozen(np.frombuffer(b"".join(tails), dtype=np.uint8)), frozen(cumulative([len(tail) for tail in tails]))
+    cuts, spans, tail_of = frozen(part.cuts), (frozen(first), frozen(stop)), frozen(which)
+    head = frozen(head)
+    out_cuts = wrapped_cuts(cuts, *spans, head, ends[1], tail_of)
     out = scratch.of(int(out_cuts[-1]))
-    wrapped(out, out_cuts, part.data, part.cuts, first, stop, head, joined, tail_cuts, which)
+    wrapped(out, out_cuts, frozen(part.data), cuts, *spans, head, *ends, tail_of)
     return out[: out_cuts[-1]], out_cuts
 
 
@@ -254,8 +218,8 @@ def _tails(lists: _Lists, part: _Slice, envelope: Envelope) -> tuple[list[bytes]
     tails, which = [envelope.tail(state, None) for state in STATES], part.states.copy()
     if envelope.next_cursor is not None:
         long = np.flatnonzero(part.counts > DEFAULT_LIMIT)
-        at = part.begin + long
-        users, last = lists.keys.gather(at), lists.item_keys.gather(lists.starts[at] + DEFAULT_LIMIT - 1)
+        users = lists.keys[part.rows][long].tolist()
+        last = lists.item_keys.gather(part.first + part.starts[long] + DEFAULT_LIMIT - 1)
         for state, user, key in zip(part.states[long].tolist(), users, last, strict=True):
             tails.append(envelope.tail(STATES[state], envelope.next_cursor(user, key)))
         which[long] = np.arange(len(STATES), len(tails))
@@ -278,12 +242,3 @@ def _text(value: str | None) -> str:
 def _bounds(cuts: Longs, starts: Longs, counts: Longs) -> Longs:
     """Cuts between rows, when rows follow each other without gaps."""
     return np.append(cuts[starts], cuts[starts[-1] + counts[-1]]) if len(starts) else np.zeros(1, dtype=np.int64)
-
-
-def _list_array(offsets: Longs, values: pa.Array[Any]) -> pa.Array[Any]:
-    kind = pa.large_list(pa.field("item", values.type, nullable=False))
-    return pa.Array.from_buffers(kind, len(offsets) - 1, [None, _buffer(offsets)], children=[values])
-
-
-def _buffer(offsets: Longs) -> pa.Buffer:
-    return pa.py_buffer(np.ascontiguousarray(offsets).data)

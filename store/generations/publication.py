@@ -110,9 +110,10 @@ def publish(
 
 def _build(folder: Path, plan: GenerationPlan, build: Callable[[str], Mapping[str, DatasetRows]]) -> Generation:
     hit("publish.building")
-    datasets = build(plan.id)
+    datasets = dict(build(plan.id))
     with staged_folder(folder / plan.id) as staging:
-        entries = {name: _write(staging, name, rows) for name, rows in sorted(datasets.items())}
+        # What a dataset was made of is let go when it is written.
+        entries = {name: _write(staging, name, datasets.pop(name)) for name in sorted(datasets)}
         manifest = Manifest(
             format=FORMAT,
             kind="generation",

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from random import Random
 from typing import Any
 
+import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from assets.digests.allowed import judged
+from assets.published import carry
 from assets.published.carry import still_allowed, still_recommendable
 from assets.published.people import known_users
 from store.settings import FriendsSettings
@@ -137,7 +141,7 @@ def still_shown(groups: list[dict[str, Any]] | None = None, **changes: Any) -> b
     digest["groups"][0] |= {"object_id": 5001}
     history = table("digest_history", [digest if groups is None else digest | {"groups": groups}])
     known = known_users(frames["staged_users"].collect(), AS_OF)
-    left = still_allowed(history, frames, known, AS_OF).collect()
+    left = still_allowed(history.collect(), frames, known, AS_OF)
     assert left.columns == history.collect_schema().names()
     return left.height == 1
 
@@ -227,5 +231,100 @@ def test_one_group_that_may_not_be_told_takes_its_digest_away_and_no_other() -> 
     others = [built_digest(n) for n in (1, 2)]
     others[0]["groups"][0] |= {"principal_ids": [3], "sample_actor_ids": [3]}
     known = known_users(frames["staged_users"].collect(), AS_OF)
-    left = still_allowed(table("digest_history", others), frames, known, AS_OF).collect()
+    left = still_allowed(table("digest_history", others).collect(), frames, known, AS_OF)
     assert left["digest_id"].to_list() == [others[0]["digest_id"]]
+
+
+def some_line(chance: Random) -> dict[str, Any]:
+    kinds = ["post"] * 4 + ["comment"] * 4 + ["user", "group", "story", None]
+    named = [[chance.randint(1, 7)] if chance.random() < 0.3 else [] for _ in range(2)]
+    return built_digest(1)["groups"][0] | {
+        "object_type": chance.choice(kinds),
+        "object_id": chance.choice([*range(1, 13), None]),
+        "principal_ids": named[0],
+        "sample_actor_ids": named[1],
+    }
+
+
+def some_world(chance: Random) -> dict[str, pl.LazyFrame]:
+    """Seven people, twelve activities, three groups, and whatever may have changed since a digest was built."""
+
+    def some_pairs(least: int, most: int) -> list[tuple[int, int]]:
+        return [tuple(chance.sample(range(1, 8), 2)) for _ in range(chance.randint(least, most))]  # type: ignore[misc]
+
+    audiences, ends = ["public", "public", "public", "friends", "only_me"], [None, AS_OF - DAY, AS_OF + DAY]
+    rows = {
+        "staged_users": [user(n) for n in range(1, 8) if chance.random() < 0.9],
+        "staged_activities": [
+            {
+                "id": n,
+                "mentioned_user_ids": [],
+                "verb": chance.choice(["post", "comment"]),
+                "actor_id": chance.randint(1, 7),
+                "object_type": chance.choice(["post", "comment", "user"]),
+                "object_id": chance.randint(1, 12),
+                "object_owner_id": chance.choice([None, *range(1, 8)]),
+                "group_id": chance.choice([None, None, 1, 2, 3]),
+                "audience": chance.choice(audiences),
+                "object_audience": chance.choice(audiences),
+                "deleted_at": chance.choice([None] * 5 + [AS_OF - DAY]),
+                "created_at": chance.choice([AS_OF - 9 * DAY] * 5 + [AS_OF]),
+            }
+            for n in range(1, 13)
+        ],
+        "staged_blocks": [block(*pair) for pair in some_pairs(0, 3)],
+        "staged_mutes": [
+            mute(chance.choice(["all", "reshares"]), muter_id=a, muted_id=b, expires_at=chance.choice(ends))
+            for a, b in some_pairs(0, 3)
+        ],
+        "staged_friendships": [
+            friendship(chance.choice(ends)) | {"user_a_id": a, "user_b_id": b}
+            for a, b in {tuple(sorted(pair)) for pair in some_pairs(3, 12)}
+        ],
+        "staged_groups": [group(is_private=chance.random() < 0.6) | {"id": n} for n in (1, 2)],
+        "staged_memberships": [
+            member(chance.choice(ends)) | {"group_id": g, "user_id": u}
+            for g in (1, 2, 3)
+            for u in range(1, 8)
+            if chance.random() < 0.6
+        ],
+    }
+    return sample_frames() | {name: table(name, each) for name, each in rows.items()}
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_past_digests_are_judged_as_if_every_line_were_told_anew(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the size of the slices, a digest stays exactly when `judged` refuses none of its lines."""
+    chance = Random(seed)
+    frames = some_world(chance)
+    lines = [[some_line(chance) for _ in range(chance.choice([0, 1, 1, 1, 2]))] for _ in range(150)]
+    digests = [built_digest(n, chance.randint(1, 7), groups=groups) for n, groups in enumerate(lines, 1)]
+    history, known = table("digest_history", digests).collect(), known_users(frames["staged_users"].collect(), AS_OF)
+    monkeypatch.setattr(carry, "LINES_AT_ONCE", chance.randint(1, 60))
+    left, refused = still_allowed(history, frames, known, AS_OF), refused_digests(history, frames, known)
+    assert left["digest_id"].to_list() == [each for each in history["digest_id"] if each not in refused]
+    assert 0 < left.height < history.height
+
+
+def refused_digests(history: pl.DataFrame, frames: dict[str, pl.LazyFrame], known: pl.DataFrame) -> set[str]:
+    """Digests with a line that `judged` refuses for anyone it names, or that tells of a private group once left."""
+    asked, refused = [], set()
+    memberships = frames["staged_memberships"].collect().rows(named=True)
+    private_ids = set(frames["staged_groups"].filter("is_private").collect()["id"])
+    for digest in history.iter_rows(named=True):
+        me = digest["user_id"]
+        for told in digest["groups"]:
+            is_there = told["object_id"] is not None
+            for who in {*told["principal_ids"], *told["sample_actor_ids"]} or {None}:
+                kind = told["object_type"] if is_there else None
+                asked.append((digest["digest_id"], me, None, who, kind, told["object_id"]))
+            mine = [m["left_at"] for m in memberships if (m["group_id"], m["user_id"]) == (told["object_id"], me)]
+            has_left = any(end is not None and end <= AS_OF for end in mine)
+            is_in = any(end is None or end > AS_OF for end in mine)
+            if told["object_type"] == "group" and told["object_id"] in private_ids and has_left and not is_in:
+                refused.add(digest["digest_id"])
+    schema = {"digest_id": pl.String, "user_id": pl.Int64, "verb": pl.String, "actor_id": pl.Int64,
+              "object_type": pl.String, "object_id": pl.Int64}  # fmt: skip
+    told_of = pl.DataFrame(asked, schema=schema, orient="row").with_row_index("notification_id")
+    verdicts = judged(told_of.lazy(), known.lazy(), frames, AS_OF).drop_nulls("refusal").collect()
+    return refused | set(told_of.filter(pl.col("notification_id").is_in(verdicts["notification_id"]))["digest_id"])

@@ -7,9 +7,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
 from assets.published.datasets import Carried
+from assets.published.encoding import UnwritableInstant
 from store.generations import publish
 from store.payloads import METRICS, cursor_keys, read_cursor
 from store.serving import Dataset, Generation
@@ -154,3 +156,21 @@ def test_what_is_left_out_is_counted_by_reason(home: Path) -> None:
     infos = Generation.open(home / "generations" / done.generation).datasets
     assert dict(infos["friend_recommendations"].filtered) == {"no_longer_shown": 3, "viewer_not_served": 0}
     assert dict(infos["feed"].filtered) == {"viewer_not_served": 1}
+
+
+@pytest.mark.parametrize(
+    ("product", "column", "dataset"),
+    [
+        ("feed_items", "last_activity_at", "feed"),
+        ("digest_history", "deliver_after", "digests"),
+        ("entitlements", "resets_at", "entitlements"),
+    ],
+)
+def test_an_instant_that_cannot_be_written_is_refused_by_dataset_and_column(
+    home: Path, product: str, column: str, dataset: str
+) -> None:
+    year_10000 = pl.lit(253_402_300_800_000_000).cast(pl.Datetime("us", "UTC"))
+    frames = sample_frames()
+    frames[product] = frames[product].with_columns(year_10000.alias(column))
+    with pytest.raises(UnwritableInstant, match=rf"^dataset {dataset}: {column} of row 0 is 2534"):
+        datasets_of(home, "g", frames=frames)

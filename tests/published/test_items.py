@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import polars as pl
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from assets.published.digests import detail_rows, digest_keys, digest_list
-from assets.published.encoding import json_texts
+from assets.published.encoding import UnwritableInstant, json_texts
 from assets.published.feed import feed_list
 from assets.published.friends import recommendation_list
 from assets.published.guards import ReplyRule
@@ -308,3 +310,38 @@ def test_no_rows_give_no_items() -> None:
     assert detail_rows(history, NO_ACTIVITIES).num_rows == 0
     assert entitlement_list(table("entitlements"), frames["staged_plans"], frames["staged_meters"]).is_empty()
     assert isinstance(digest_list(history, NO_ACTIVITIES).schema["guard_users"], pl.List)
+
+
+written_instants = st.datetimes()
+
+
+@given(instants=st.lists(st.none() | written_instants, min_size=1, max_size=6))
+@quick
+def test_every_instant_of_the_years_1_to_9999_is_written_as_python_writes_it(instants: list[datetime | None]) -> None:
+    frame = pl.DataFrame({"at": instants}, schema={"at": pl.Datetime("us")}).with_columns(
+        pl.col("at").dt.replace_time_zone("UTC")
+    )
+    said = [json.loads(text)["at"] for text in json_texts(frame)]
+    assert said == [None if at is None else at.isoformat(timespec="microseconds") + "Z" for at in instants]
+
+
+YEAR_0, YEAR_10000 = -62_167_219_200_000_000, 253_402_300_800_000_000
+
+
+@given(good=st.integers(YEAR_0, YEAR_10000 - 1), before=st.integers(0, 3))
+@quick
+def test_an_instant_whose_year_has_not_four_digits_is_refused_by_column_and_row(good: int, before: int) -> None:
+    for bad in (YEAR_0 - 1, YEAR_10000, -(2**62), 2**62):
+        frame = pl.DataFrame({"n": range(before + 1), "seen_at": [*[good] * before, bad]}).with_columns(
+            pl.col("seen_at").cast(pl.Datetime("us", "UTC"))
+        )
+        with pytest.raises(UnwritableInstant, match=f"seen_at of row {before} is {bad} µs .* years 0 to 9999"):
+            json_texts(frame)
+        assert len(json_texts(frame.head(before))) == before
+
+
+def test_the_first_and_the_last_instant_of_four_digits_are_written() -> None:
+    frame = pl.DataFrame({"at": [YEAR_0, YEAR_10000 - 1]}).cast(pl.Datetime("us", "UTC"))
+    assert json_texts(frame).to_list() == [
+        '{"at":"0000-01-01T00:00:00.000000Z"}', '{"at":"9999-12-31T23:59:59.999999Z"}'
+    ]  # fmt: skip

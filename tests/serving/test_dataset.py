@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from assets.published import rows
 from assets.published.rows import GUARDS, Envelope, document_rows, list_rows
 from store import datasets
 from store.payloads import etag_of
@@ -34,7 +35,7 @@ def items_frame(world: dict[int, list[Any]]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
-def mapped(name: str, table: pa.Table, folder: Path) -> Dataset:
+def mapped(name: str, table: pa.Table | datasets.Rows, folder: Path) -> Dataset:
     path = folder / f"{name}.arrow"
     datasets.write_dataset(path, name, table)
     info = DatasetInfo(name, "s", AT, False, table.num_rows, path.stat().st_size, "", path.name)
@@ -47,7 +48,8 @@ def test_every_list_reads_back_as_it_was_given(world: dict[int, list[Any]], othe
     viewers = pl.Series(list(world), dtype=pl.Int64)
     envelope = Envelope("g", "t", lambda user, key: f"{user}:{len(key)}")
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(datasets, "ROWS_PER_BATCH", 3)  # several batches
+        patch.setattr(datasets, "ROWS_PER_BATCH", 3)  # several batches, each made in two steps
+        patch.setattr(rows, "ROWS_AT_ONCE", 2)
         dataset = mapped("feed", list_rows(items_frame(world), viewers, envelope=envelope), Path(folder))
         assert dataset.rows == len(world)
         assert dataset.keys_ascend()
