@@ -33,20 +33,18 @@ from api.withholding import NOTHING
 from store.payloads import DEFAULT_LIMIT
 from store.serving import Dataset, Generation
 
-MAX_ROWS_REMEMBERED: Final = 8_192
-MAX_ANSWERS_REMEMBERED: Final = 8_192
+MAX_ANSWERS_REMEMBERED: Final = 4_096
 _Headers = list[tuple[bytes, bytes]]
 _Asked = dict[bytes, bytes]
 
 
 class _Live:
-    """One dataset of the generation that is served: the headers that all its pages have, and rows asked for lately."""
+    """One dataset of the generation that is served, and the headers that all its pages have."""
 
-    __slots__ = ("dataset", "generation", "head", "rows", "users")
+    __slots__ = ("dataset", "generation", "head", "users")
 
     def __init__(self, generation: Generation, users: Dataset, dataset: Dataset) -> None:
         self.generation, self.users, self.dataset = generation, users, dataset
-        self.rows: dict[int, int] = {}
         self.head: _Headers = [
             (b"cache-control", b"private"),
             (b"vary", VARY.encode()),
@@ -56,14 +54,7 @@ class _Live:
 
     def find(self, user_id: int) -> int | None:
         """The user's row; None for who is unknown, or has no page."""
-        row = self.rows.get(user_id)
-        if row is None:
-            row = None if self.users.find(user_id) is None else self.dataset.find(user_id)
-            if row is not None:
-                if len(self.rows) >= MAX_ROWS_REMEMBERED:
-                    self.rows.clear()
-                self.rows[user_id] = row
-        return row
+        return None if self.users.find(user_id) is None else self.dataset.find(user_id)
 
 
 @dataclass(slots=True)

@@ -20,6 +20,7 @@ from api.auth import Principal
 from store.settings import Settings
 
 MAX_TRACKED: Final = 100_000
+LEAST_TRACKED: Final = 4_096
 REDIS_TIMEOUT_SECONDS: Final = 0.1
 REDIS_PAUSE_SECONDS: Final = 1.0
 _SECOND: Final = 1_000_000_000
@@ -85,10 +86,15 @@ class Verdict(NamedTuple):
 
 
 class Cells:
-    """GCRA in memory: per key the instant at which it will be full again (the theoretical arrival time)."""
+    """GCRA in memory: per key the instant at which it will be full again (the theoretical arrival time).
+
+    A key that is full again is as good as one never seen: those are dropped whenever there are twice as many keys as
+    were in use the last time, so that memory goes with who is asking now.
+    """
 
     def __init__(self) -> None:
         self._full_at: dict[str, int] = {}
+        self._room = LEAST_TRACKED
 
     def admit(self, key: str, rate: Rate, now: int) -> Verdict:
         """Judge a request of ``key`` at ``now`` (monotonic nanoseconds); a refused one uses nothing up."""
@@ -98,15 +104,16 @@ class Cells:
         admits_at = full_at - rate.requests * step
         if admits_at > now:
             return Verdict(False, rate, 0, _up(standing - now), _up(admits_at - now))
-        if len(self._full_at) >= MAX_TRACKED and key not in self._full_at:
+        if len(self._full_at) >= self._room and key not in self._full_at:
             self._forget(now)
         self._full_at[key] = full_at
         return Verdict(True, rate, (now - admits_at) // step, _up(full_at - now), 0)
 
     def _forget(self, now: int) -> None:
-        """Drop keys that are full again; if every one is in use, the half that was added first."""
-        used = {key: at for key, at in self._full_at.items() if at > now}
-        self._full_at = used if len(used) < MAX_TRACKED else dict(list(used.items())[MAX_TRACKED // 2 :])
+        """Drop keys that are full again; of too many in use, those that were added first."""
+        used = [(key, at) for key, at in self._full_at.items() if at > now]
+        self._full_at = dict(used[-MAX_TRACKED // 2 :])
+        self._room = max(LEAST_TRACKED, 2 * len(self._full_at))
 
 
 def _up(nanoseconds: int) -> int:

@@ -28,6 +28,11 @@ def kernel(function: F) -> F:
     return cast(F, kept(njit(cache=True, nogil=True, error_model="numpy")(function)))
 
 
+def part(function: F) -> F:
+    """Compile as a part of the kernels that call it: a call of its own would cost more than what it does."""
+    return cast(F, kept(njit(cache=True, nogil=True, error_model="numpy", forceinline=True)(function)))
+
+
 def kept(compiled: Any) -> Any:
     """The same compiled function, whose kept machine code is renewed when any source that is in it changes.
 

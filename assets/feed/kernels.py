@@ -13,8 +13,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from assets.compiled import F as F  # noqa: PLC0414 (`published` takes both from here)
-from assets.compiled import kernel as kernel  # noqa: PLC0414
+from assets.compiled import kernel
 
 Longs = NDArray[np.int64]
 Numbers = NDArray[np.int32]

@@ -6,13 +6,12 @@ made of and what a guard is (``guards``), how guards are stored (``rows``). A nu
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple, cast
+from typing import Final, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-from assets.feed.kernels import F, kernel
+from assets.compiled import kernel, part
 
 Longs = NDArray[np.int64]
 Numbers = NDArray[np.int32]
@@ -71,11 +70,6 @@ class Items(NamedTuple):
     last_at: Longs
     sampled: Longs
     sampled_cuts: Longs
-
-
-def part(function: F) -> F:
-    """Compile as a part of the kernels that call it: a call of its own would cost more than what it does."""
-    return cast(F, njit(cache=True, nogil=True, error_model="numpy", forceinline=True)(function))
 
 
 @part

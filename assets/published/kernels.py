@@ -11,8 +11,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from assets.feed.kernels import kernel
-from assets.published.guard_kernels import once, part
+from assets.compiled import kernel, part
+from assets.published.guard_kernels import once
 
 Bytes = NDArray[np.uint8]
 Longs = NDArray[np.int64]

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.auth import Principal
-from api.limits import MAX_TRACKED, Cells, Limits, Rate
+from api.limits import LEAST_TRACKED, MAX_TRACKED, Cells, Limits, Rate
 from api.server import free_port
 from store.settings import ApiSettings, RedisSettings, Settings
 from tests.support.api import READER, published
@@ -73,6 +73,15 @@ def test_the_table_of_principals_is_bounded():
         cells.admit(str(n), THREE, SECOND)
     assert len(cells._full_at) <= MAX_TRACKED
     assert not [cells.admit(str(MAX_TRACKED + 9), THREE, SECOND) for _ in range(3)][-1].is_admitted
+
+
+def test_who_has_asked_nothing_for_a_while_is_not_kept_in_memory():
+    cells = Cells()
+    for n in range(10 * LEAST_TRACKED):
+        cells.admit(str(n), THREE, n * SECOND)
+    assert len(cells._full_at) <= LEAST_TRACKED
+    last, now = str(10 * LEAST_TRACKED - 1), 10 * LEAST_TRACKED * SECOND
+    assert [cells.admit(last, THREE, now).is_admitted for _ in range(3)] == [True, True, False]
 
 
 def test_a_rate_of_nothing_is_refused_by_name():
