@@ -33,7 +33,9 @@ from api.withholding import NOTHING
 from store.payloads import DEFAULT_LIMIT
 from store.serving import Dataset, Generation
 
-MAX_ANSWERS_REMEMBERED: Final = 4_096
+MAX_BYTES_REMEMBERED: Final = 8 * 1024 * 1024
+ANSWER_BYTES: Final = 2_048
+"""Memory of a remembered answer without its body, about."""
 _Headers = list[tuple[bytes, bytes]]
 _Asked = dict[bytes, bytes]
 
@@ -151,6 +153,7 @@ class Hot:
         self._generation: Generation | None = None
         self._lives: dict[str, _Live] = {}
         self._remembered = 0
+        """Bytes, at most: an answer in place of another is counted again."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -201,9 +204,10 @@ class Hot:
             return None
         answer = self._found(stored, asked, edition)
         if answer is not None:
-            if self._remembered >= MAX_ANSWERS_REMEMBERED:
+            size = ANSWER_BYTES + (0 if isinstance(answer.body, memoryview) else len(answer.body))
+            if self._remembered + size > MAX_BYTES_REMEMBERED:
                 self._forget()
-            self._remembered += 1
+            self._remembered += size
             stored.answers[asked[b"authorization"]] = answer
         return answer
 
