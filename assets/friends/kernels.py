@@ -297,12 +297,12 @@ def step_on(
 @kernel
 def walk(
     viewers: Index, ptr: Ints, idx: Index, barred_ptr: Ints, barred_idx: Index, is_showable: Flags,
-    mass: int, percent: int, width: int, limit: Whole,
+    mass: int, percent: int, width: int, limit: Whole, near: int,
 ) -> tuple[Index, Ints]:  # fmt: skip
     """Truncated personalised PageRank of four steps, in integers: `step_on`, the last two ``width`` wide.
 
-    Candidates are reached at step three or four and not before: the ``limit`` best by (mass arrived
-    at those steps desc, index asc). Returns pairs (m, 2), mass (m,).
+    Candidates are reached after step ``near`` and not before: the ``limit`` best by (mass arrived at
+    the later steps desc, index asc). Returns pairs (m, 2), mass (m,).
     """
     n = is_showable.size
     now, then, far = np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.int64)
@@ -323,11 +323,11 @@ def walk(
             count = step_on(now, then, frontier, count, reached, best, width if step > 2 else zero, ptr, idx, percent)
             for t in range(count):
                 y = frontier[t]
-                if step <= 2 and not is_near[y]:
+                if step <= near and not is_near[y]:
                     is_near[y] = True
                     seen[near_count] = y
                     near_count += 1
-                elif step > 2 and not is_near[y]:
+                elif step > near and not is_near[y]:
                     if far[y] == 0:
                         seen[near_count + far_count] = y
                         far_count += 1

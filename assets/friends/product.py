@@ -204,7 +204,7 @@ def others(world: World, dealt: pl.DataFrame, config: FriendsSettings, is_short:
     nothing = pl.lit(None, dtype=pl.Int64).alias("pagerank_micro")
     found = [pl.DataFrame(schema={**PAIR, "pagerank_micro": pl.Int64})]
     if "pagerank" in config.sources:
-        found.append(sources.pagerank(world, short, engine))
+        found.append(sources.pagerank(world, short, engine, is_beyond="friends_of_friends" in config.sources))
     if "co_membership" in config.sources:
         found.append(sources.co_membership(world, short, engine).with_columns(nothing))
     loose = []

@@ -123,14 +123,17 @@ def co_membership(world: World, viewers: Index, engine: Engine, width: int = SOU
     return _frame(pairs)
 
 
-def pagerank(world: World, viewers: Index, engine: Engine) -> pl.DataFrame:
-    """People at the end of many short paths, beyond friends of friends: ``viewer, candidate, pagerank_micro``."""
+def pagerank(world: World, viewers: Index, engine: Engine, *, is_beyond: bool = True) -> pl.DataFrame:
+    """People at the end of many short paths: ``viewer, candidate, pagerank_micro``.
+
+    ``is_beyond`` friends of friends: where those are proposed anyway, they take no place here.
+    """
     barred, showable = world.filtered.barred, world.who.is_showable
 
     def work(part: Index) -> tuple[Index, Ints]:
         return kernels.walk(
             part, world.friends.ptr, world.friends.idx, barred.ptr, barred.idx, showable,
-            WALK_MASS, WALK_CONTINUE_PERCENT, WALK_WIDTH, SOURCE_WIDTH,
+            WALK_MASS, WALK_CONTINUE_PERCENT, WALK_WIDTH, SOURCE_WIDTH, 2 if is_beyond else 1,
         )  # fmt: skip
 
     parts = [

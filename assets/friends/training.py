@@ -68,13 +68,13 @@ def train(scene: Scene, frames: Frames, config: FriendsSettings, engine: Engine)
         reason = f"{wedges} two-paths are more than FRIENDS__LEARNED_MAX_WEDGES={config.learned_max_wedges}"
         return Model(None, reason, 0, {})
     taken = list(hold_outs(scene, frames))
-    if sum(one.held.height for one in taken) < LEAST_POSITIVES:
+    if sum(one.held.height // 2 for one in taken) < LEAST_POSITIVES:
         return Model(None, f"too few friendships to learn from: {LEAST_POSITIVES} are needed", 0, {})
     parts = [_examples(held, number, config.sources, engine) for number, held in enumerate(taken)]
     table = [np.concatenate(columns) for columns in zip(*(part[0] for part in parts), strict=True)]
     share, judge, row_hash = (np.concatenate([part[i] for part in parts]) for i in (1, 2, 3))
     is_positive = share > 0
-    positives = int(is_positive.sum())
+    positives = sum(_friendships(part[4].filter(pl.Series(part[1] > 0))) for part in parts)
     if positives < LEAST_POSITIVES:
         return Model(None, f"{positives} friendships to learn from, {LEAST_POSITIVES} are needed", positives, {})
     learn = ~judge
@@ -131,6 +131,11 @@ def _by_time(scene: Scene, frames: Frames, once: pl.DataFrame, first: int, last:
                      acted=signals.acted(frames, who, at))  # fmt: skip
     is_held = since >= cut
     return HoldOut(_without(before, once, is_held), _both_ways(once.filter(pl.Series(is_held))))
+
+
+def _friendships(pairs: pl.DataFrame) -> int:
+    """How many friendships the pairs are: each may stand there from either side, or from both."""
+    return pairs.select(pl.min_horizontal(*PAIR).alias("a"), pl.max_horizontal(*PAIR).alias("b")).n_unique()
 
 
 def _both_ways(once: pl.DataFrame) -> pl.DataFrame:

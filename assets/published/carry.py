@@ -33,8 +33,8 @@ def still_recommendable(
     """`friend_recommendations` of an earlier ``as_of`` without the pairs that may not be shown now.
 
     Gone: viewers or candidates who left or were erased, pairs who became friends, and every filter of 02.3
-    except impressions (they were counted when the product was computed). Ranks are dense again, and mutuals
-    who may no longer be named are dropped from the samples.
+    except impressions (they were counted when the product was computed). Mutuals who may no longer be named are
+    dropped, and ranks are dense again.
     """
     who = people(frames["staged_users"], as_of)
     friends, _ = edges(frames["staged_friendships"], who, as_of)
@@ -42,10 +42,13 @@ def still_recommendable(
     filtered = apply(without_impressions, who, friends, as_of, config)
     located = who.locate(recommendations, viewer="viewer_id", candidate="candidate_id").collect()
     kept = passing(located, who, filtered).join(friends.pairs(), on=["viewer", "candidate"], how="anti")
-    ranked = kept.sort("viewer_id", "rank").with_columns(
-        pl.int_range(1, pl.len() + 1, dtype=pl.Int64).over("viewer_id").alias("rank")
+    order = ("viewer_id", "score", "mutual_count", "candidate_id")
+    return (
+        still_named(kept.lazy(), frames)
+        .sort(order, descending=[False, True, True, False])
+        .with_columns(pl.int_range(1, pl.len() + 1, dtype=pl.Int64).over("viewer_id").alias("rank"))
+        .select(recommendations.collect_schema().names())
     )
-    return nameable_samples(ranked.lazy(), frames).select(recommendations.collect_schema().names())
 
 
 def still_allowed(history: pl.DataFrame, frames: Frames, known: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
@@ -159,15 +162,21 @@ def _left(frames: Frames, as_of: datetime) -> pl.LazyFrame:
     return left.join(memberships.filter(~has_left), on=pair, how="anti")
 
 
-def nameable_samples(recommendations: pl.LazyFrame, frames: Frames) -> pl.LazyFrame:
-    """Drop from ``mutual_sample_ids`` whoever may no longer be named (02.4)."""
+def still_named(recommendations: pl.LazyFrame, frames: Frames) -> pl.LazyFrame:
+    """Drop from ``mutual_sample_ids`` whoever may no longer be named (02.4): none is beside a private friend list.
+
+    A single mutual who may not be named counts 0 and is no reason any more. `suggested` claims nothing, and what else
+    the two have in common is not told by the row.
+    """
     users = frames["staged_users"]
-    is_nameable = (pl.col("status") == "active") & (pl.col("friend_list_visibility") != "private")
-    nameable = users.filter(is_nameable).select(pl.col("id").alias("mutual"))
+    is_open = pl.col("friend_list_visibility") != "private"
+    nameable = users.filter((pl.col("status") == "active") & is_open).select(pl.col("id").alias("mutual"))
+    telling = users.filter(is_open).select(pl.col("id").alias("candidate_id"))
     blocks = frames["staged_blocks"].select(pl.col("blocker_id").alias("mutual"), pl.col("blocked_id").alias("other"))
     both = pl.concat([blocks, blocks.select(pl.col("other").alias("mutual"), pl.col("mutual").alias("other"))]).unique()
     named = (
         recommendations.select("viewer_id", "candidate_id", pl.col("mutual_sample_ids").alias("mutual"))
+        .join(telling, on="candidate_id", how="semi")
         .with_columns(pl.int_ranges(pl.col("mutual").list.len()).alias("place"))
         .explode("mutual", "place", keep_nulls=False, empty_as_null=False)
         .join(nameable, on="mutual", how="semi")
@@ -177,9 +186,15 @@ def nameable_samples(recommendations: pl.LazyFrame, frames: Frames) -> pl.LazyFr
         .group_by("viewer_id", "candidate_id", maintain_order=True)
         .agg(pl.col("mutual").alias("still_named"))
     )
-    return recommendations.join(
-        named, on=["viewer_id", "candidate_id"], how="left", maintain_order="left"
-    ).with_columns(pl.col("still_named").fill_null(pl.lit([], dtype=pl.List(pl.Int64))).alias("mutual_sample_ids"))
+    is_hidden = (pl.col("mutual_count") == 1) & (pl.col("mutual_sample_ids").list.len() == 0)
+    return (
+        recommendations.join(named, on=["viewer_id", "candidate_id"], how="left", maintain_order="left")
+        .with_columns(pl.col("still_named").fill_null(pl.lit([], dtype=pl.List(pl.Int64))).alias("mutual_sample_ids"))
+        .with_columns(
+            pl.when(is_hidden).then(0).otherwise("mutual_count").alias("mutual_count"),
+            pl.when(is_hidden).then(pl.lit("suggested")).otherwise("reason_code").alias("reason_code"),
+        )
+    )
 
 
 _NO_IMPRESSIONS = pl.DataFrame(

@@ -80,12 +80,38 @@ def test_impressions_since_then_do_not_drop_a_carried_candidate() -> None:
          [[], [], []]),
         ({"staged_blocks": [block(2, 1)]}, [[], [], []]),
         ({"staged_blocks": [block(4, 2)]}, [[2], [], [2]]),
+        ({"staged_users": users(friend_list_visibility="private")}, [[2], [], [2]]),
     ],
 )  # fmt: skip
 def test_a_mutual_friend_who_may_no_longer_be_named_is_not_named(
     changes: dict[str, Any], named: list[list[int]]
 ) -> None:
     assert [samples for _, _, samples in refiltered(**changes)] == named
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"staged_users": users(friend_list_visibility="private")},
+        {"staged_blocks": [block(4, 2)]},
+    ],
+)
+def test_a_single_mutual_friend_who_may_no_longer_be_named_is_not_counted_and_is_no_reason(
+    changes: dict[str, list[dict[str, Any]]],
+) -> None:
+    frames = {**sample_frames(), **{name: table(name, rows) for name, rows in changes.items()}}
+    rows = [recommendation(1, 1, 4), recommendation(1, 2, 5), recommendation(1, 3, 3, mutual_count=2)]
+    left = still_recommendable(table("friend_recommendations", rows), frames, AS_OF, FriendsSettings()).collect()
+    told = left.sort("rank").select("candidate_id", "reason_code", "mutual_count", "mutual_sample_ids")
+    assert list(told.iter_rows()) == [
+        (4, "suggested", 0, []), (5, "mutual_friends", 1, [2]), (3, "mutual_friends", 2, [2])]  # fmt: skip
+
+
+def test_equal_scores_are_ordered_by_the_mutual_friends_that_are_still_told() -> None:
+    rows = [recommendation(1, 1, 4, score=9), recommendation(1, 2, 5, score=9)]
+    frames = {**sample_frames(), "staged_blocks": table("staged_blocks", [block(4, 2)])}
+    left = still_recommendable(table("friend_recommendations", rows), frames, AS_OF, FriendsSettings()).collect()
+    assert list(left.select("rank", "candidate_id", "mutual_count").iter_rows()) == [(1, 5, 1), (2, 4, 0)]
 
 
 people = st.integers(1, 6)
