@@ -147,6 +147,8 @@ class Hot:
     def __init__(self, app: FastAPI) -> None:
         self.app: ASGIApp = app
         self._runtime: Runtime = app.state.runtime
+        self._current, self._edition = self._runtime.generations.current, self._runtime.revocations.edition
+        self._keys, self._limits = self._runtime.keys, self._runtime.limits
         self._log = RequestLog(self._runtime.settings.api)
         self._stored = _stored()
         self.paths = frozenset(path for path, _ in self._stored)
@@ -160,20 +162,22 @@ class Hot:
         if scope["type"] == "http" and scope["method"] == "GET":
             stored = self._stored.get((scope["path"], scope["query_string"]))
             if stored is not None:
-                begun = time.perf_counter()
+                begun = time.monotonic_ns()
                 headers: _Headers = scope["headers"]
                 asked = dict(headers)
                 given, parent = asked.pop(b"x-request-id", None), asked.pop(b"traceparent", None)
                 answer = self._answer(stored, headers, asked, (given is not None) + (parent is not None))
                 if answer is not None:
-                    limits, principal = self._runtime.limits, answer.principal
-                    verdict = await limits.admit(principal) if limits.is_shared else limits.admit_here(principal)
+                    limits, principal = self._limits, answer.principal
+                    shared = limits.is_shared
+                    verdict = await limits.admit(principal) if shared else limits.admit_here(principal, begun)
                     if verdict.is_admitted:
-                        named = request_id(given, trace_id(parent))
-                        told = [*answer.headers, *verdict.headers(), (b"x-request-id", named.encode())]
+                        trace = trace_id(parent)
+                        named = trace if given is None else request_id(given, trace)
+                        told = [*answer.headers, *verdict.headers, (b"x-request-id", named.encode())]
                         await send({"type": "http.response.start", "status": answer.status, "headers": told})
                         await send({"type": "http.response.body", "body": bytes(answer.body)})
-                        seconds = time.perf_counter() - begun
+                        seconds = (time.monotonic_ns() - begun) / 1e9
                         stored.instruments.observe(answer.status, seconds)
                         self._log.note(named, "GET", stored.instruments.route, answer.status, seconds, principal.role)
                         return
@@ -184,8 +188,7 @@ class Hot:
 
         ``asked`` is ``headers`` without the ``ids`` that differ from request to request.
         """
-        runtime = self._runtime
-        generation, edition = runtime.generations.current(), runtime.revocations.edition()
+        generation, edition = self._current(), self._edition()
         if generation is not self._generation:
             self._generation, self._lives = generation, {}
             self._forget()
@@ -194,7 +197,7 @@ class Hot:
             answer is not None
             and answer.asked == asked
             and answer.edition is edition
-            and answer.keys == runtime.keys.generation
+            and answer.keys == self._keys.generation
             and time.time() < answer.until
             and len(asked) + ids == len(headers)
             and (not ids or _is_small(headers))

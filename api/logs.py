@@ -33,8 +33,8 @@ _LOG: Final = logging.getLogger("flowforge.requests")
 
 def trace_id(traceparent: bytes | None) -> str:
     """The W3C trace id of a well-formed ``traceparent`` header, else a new one (32 hex digits)."""
-    match = _TRACEPARENT.match(traceparent) if traceparent is not None else None
-    return f"{_PROCESS}{next(_numbers):016x}" if match is None else match[1].decode()
+    match = None if traceparent is None else _TRACEPARENT.match(traceparent)
+    return _PROCESS + next(_numbers).to_bytes(8).hex() if match is None else match[1].decode()
 
 
 def request_id(given: bytes | None, trace: str) -> str:
