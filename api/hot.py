@@ -35,7 +35,7 @@ from store.payloads import DEFAULT_LIMIT
 from store.serving import Dataset, Generation
 
 MAX_BYTES_REMEMBERED: Final = 8 * 1024 * 1024
-ANSWER_BYTES: Final = 2_048
+ANSWER_BYTES: Final = 1_280
 """Memory of a remembered answer, about, beside the bytes of its body and of the headers it was asked with."""
 _Headers = list[tuple[bytes, bytes]]
 _Asked = dict[bytes, bytes]
