@@ -66,7 +66,7 @@ def authorized(*scopes: Scope) -> Dependency:
 async def counted(request: Request, principal: Principal) -> None:
     """Count the request against the principal's limit: also one that is refused later."""
     verdict = await runtime_of(request).limits.admit(principal)
-    request.scope[RATE] = verdict.headers()
+    request.scope[RATE] = verdict.headers
     if not verdict.is_admitted:
         rate, wait = verdict.rate, verdict.retry_seconds
         detail = f"More than {rate.requests} requests in {rate.seconds} seconds: wait {wait} s (Retry-After)."

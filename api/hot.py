@@ -9,6 +9,7 @@ the request is unusual. Does not belong here: anything else. A request that cann
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain, permutations
@@ -34,8 +35,8 @@ from store.payloads import DEFAULT_LIMIT
 from store.serving import Dataset, Generation
 
 MAX_BYTES_REMEMBERED: Final = 8 * 1024 * 1024
-ANSWER_BYTES: Final = 2_048
-"""Memory of a remembered answer without its body, about."""
+ANSWER_BYTES: Final = 1_280
+"""Memory of a remembered answer, about, beside the bytes of its body and of the headers it was asked with."""
 _Headers = list[tuple[bytes, bytes]]
 _Asked = dict[bytes, bytes]
 
@@ -63,8 +64,6 @@ class _Live:
 class _Answer:
     """What a request is answered, and again as long as nothing has changed of what the answer rests on."""
 
-    asked: _Asked
-    """All its headers but those that differ from request to request."""
     principal: Principal
     until: float
     """When the token has to be looked at again, Unix seconds."""
@@ -86,8 +85,8 @@ class Stored:
         self.dataset = stored if isinstance(stored, str) else stored.dataset
         self.listing = None if isinstance(stored, str) else stored
         self.scope = scope
-        self.answers: dict[bytes, _Answer] = {}
-        """Given lately, by the header Authorization."""
+        self.answers: dict[tuple[tuple[bytes, bytes], ...], _Answer] = {}
+        """Given lately, by all headers of the request but its ids."""
         self.instruments: RouteInstruments = instruments_of(path)
 
 
@@ -126,8 +125,8 @@ def _is_usual(asked: _Asked) -> bool:
     return _PASSED_ON.isdisjoint(asked) and asked.get(b"authorization", b"")[:7].lower() == b"bearer "
 
 
-def _is_small(headers: _Headers) -> bool:
-    return len(b"".join(chain.from_iterable(headers))) <= MAX_HEADER_BYTES
+def _bytes_of(headers: Iterable[tuple[bytes, bytes]]) -> int:
+    return len(b"".join(chain.from_iterable(headers)))
 
 
 @lru_cache(maxsize=1024)
@@ -147,33 +146,42 @@ class Hot:
     def __init__(self, app: FastAPI) -> None:
         self.app: ASGIApp = app
         self._runtime: Runtime = app.state.runtime
+        self._current, self._edition = self._runtime.generations.current, self._runtime.revocations.edition
+        self._keys, self._limits = self._runtime.keys, self._runtime.limits
         self._log = RequestLog(self._runtime.settings.api)
         self._stored = _stored()
         self.paths = frozenset(path for path, _ in self._stored)
         self._generation: Generation | None = None
         self._lives: dict[str, _Live] = {}
-        self._remembered = 0
-        """Bytes, at most: an answer in place of another is counted again."""
+        self._bytes = 0
+        """Of what is remembered, at most: an answer in place of another is counted again."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
         if scope["type"] == "http" and scope["method"] == "GET":
             stored = self._stored.get((scope["path"], scope["query_string"]))
             if stored is not None:
-                begun = time.perf_counter()
+                begun = time.monotonic_ns()
+                if self._current() is not self._generation:
+                    self._follow()
                 headers: _Headers = scope["headers"]
-                asked = dict(headers)
-                given, parent = asked.pop(b"x-request-id", None), asked.pop(b"traceparent", None)
-                answer = self._answer(stored, headers, asked, (given is not None) + (parent is not None))
+                given = parent = None
+                answer = self._remembered(stored, tuple(headers))
+                if answer is None:
+                    asked = dict(headers)
+                    given, parent = asked.pop(b"x-request-id", None), asked.pop(b"traceparent", None)
+                    answer = self._answer(stored, headers, asked, (given is not None) + (parent is not None))
                 if answer is not None:
-                    limits, principal = self._runtime.limits, answer.principal
-                    verdict = await limits.admit(principal) if limits.is_shared else limits.admit_here(principal)
+                    limits, principal = self._limits, answer.principal
+                    shared = limits.is_shared
+                    verdict = await limits.admit(principal) if shared else limits.admit_here(principal, begun)
                     if verdict.is_admitted:
-                        named = request_id(given, trace_id(parent))
-                        told = [*answer.headers, *verdict.headers(), (b"x-request-id", named.encode())]
+                        trace = trace_id(parent)
+                        named = trace if given is None else request_id(given, trace)
+                        told = [*answer.headers, *verdict.headers, (b"x-request-id", named.encode())]
                         await send({"type": "http.response.start", "status": answer.status, "headers": told})
                         await send({"type": "http.response.body", "body": bytes(answer.body)})
-                        seconds = time.perf_counter() - begun
+                        seconds = (time.monotonic_ns() - begun) / 1e9
                         stored.instruments.observe(answer.status, seconds)
                         self._log.note(named, "GET", stored.instruments.route, answer.status, seconds, principal.role)
                         return
@@ -184,43 +192,48 @@ class Hot:
 
         ``asked`` is ``headers`` without the ``ids`` that differ from request to request.
         """
-        runtime = self._runtime
-        generation, edition = runtime.generations.current(), runtime.revocations.edition()
-        if generation is not self._generation:
-            self._generation, self._lives = generation, {}
-            self._forget()
-        answer = stored.answers.get(asked.get(b"authorization", b""))
+        if len(asked) + ids != len(headers) or (size := _bytes_of(headers)) > MAX_HEADER_BYTES:
+            return None
+        key = tuple(asked.items())
+        answer = self._remembered(stored, key)
+        if answer is not None or not _is_usual(asked):
+            return answer
+        answer = self._found(stored, asked)
+        if answer is not None:
+            size += ANSWER_BYTES + (0 if isinstance(answer.body, memoryview) else len(answer.body))
+            if self._bytes + size > MAX_BYTES_REMEMBERED:
+                self._forget()
+            self._bytes += size
+            stored.answers[key] = answer
+        return answer
+
+    def _remembered(self, stored: Stored, asked: tuple[tuple[bytes, bytes], ...]) -> _Answer | None:
+        """What these headers were answered with before, where all of what the answer rests on is as it was."""
+        answer = stored.answers.get(asked)
         if (
             answer is not None
-            and answer.asked == asked
-            and answer.edition is edition
-            and answer.keys == runtime.keys.generation
+            and answer.edition is self._edition()
+            and answer.keys == self._keys.generation
             and time.time() < answer.until
-            and len(asked) + ids == len(headers)
-            and (not ids or _is_small(headers))
         ):
             return answer
-        if len(asked) + ids != len(headers) or not _is_usual(asked) or not _is_small(headers):
-            return None
-        answer = self._found(stored, asked, edition)
-        if answer is not None:
-            size = ANSWER_BYTES + (0 if isinstance(answer.body, memoryview) else len(answer.body))
-            if self._remembered + size > MAX_BYTES_REMEMBERED:
-                self._forget()
-            self._remembered += size
-            stored.answers[asked[b"authorization"]] = answer
-        return answer
+        return None
+
+    def _follow(self) -> None:
+        """Answer from the generation that is current now, and hold on to nothing of the last one."""
+        self._generation, self._lives = self._current(), {}
+        self._forget()
 
     def _forget(self) -> None:
         for stored in self._stored.values():
             stored.answers.clear()
-        self._remembered = 0
+        self._bytes = 0
 
-    def _found(self, stored: Stored, asked: _Asked, edition: object) -> _Answer | None:
+    def _found(self, stored: Stored, asked: _Asked) -> _Answer | None:
         takes_json, encoding = _negotiated(asked.get(b"accept"), asked.get(b"accept-encoding"))
         if not takes_json:
             return None
-        runtime, keys = self._runtime, self._runtime.keys.generation
+        runtime, keys, edition = self._runtime, self._keys.generation, self._edition()
         try:
             principal, until = runtime.verifier.verified(asked[b"authorization"][7:].decode("latin-1").strip())
         except TokenInvalid:
@@ -232,7 +245,7 @@ class Hot:
         if row is None or runtime.withholding.is_gone(live.generation, user_id):
             return None
         status, headers, body = self._page(asked, encoding, live, row, stored.listing)
-        return _Answer(asked, principal, until, keys, edition, status, headers, body)
+        return _Answer(principal, until, keys, edition, status, headers, body)
 
     def _live(self, name: str) -> _Live | None:
         """The dataset of the generation that is served; nothing of another one is held on to."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple, Self
+from typing import Any, Final, Self
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -21,6 +21,7 @@ from store.settings import Settings
 
 MAX_TRACKED: Final = 100_000
 LEAST_TRACKED: Final = 4_096
+MAX_VERDICTS: Final = 4_096
 REDIS_TIMEOUT_SECONDS: Final = 0.1
 REDIS_PAUSE_SECONDS: Final = 1.0
 _SECOND: Final = 1_000_000_000
@@ -51,6 +52,9 @@ class Rate:
     label: bytes = field(init=False)
     policy: tuple[bytes, bytes] = field(init=False)
     """The header ``RateLimit-Policy``."""
+    first: Verdict = field(init=False, repr=False, compare=False)
+    """On a request of who has everything left, as most have."""
+    _told: dict[tuple[int, int], Verdict] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """What every verdict needs, made once."""
@@ -58,6 +62,18 @@ class Rate:
         object.__setattr__(self, "label", b'"%b"' % self.name.encode())
         said = b"%b;q=%d;w=%d" % (self.label, self.requests, self.seconds)
         object.__setattr__(self, "policy", (b"ratelimit-policy", said))
+        object.__setattr__(self, "_told", {})
+        object.__setattr__(self, "first", self.admission(self.requests - 1, self.step))
+
+    def admission(self, remaining: int, full_nanoseconds: int) -> Verdict:
+        """The verdict on a request that is admitted: kept, because to word it costs more than to judge."""
+        left = remaining, _up(full_nanoseconds)
+        known = self._told.get(left)
+        if known is None:
+            if len(self._told) >= MAX_VERDICTS:
+                self._told.clear()
+            known = self._told[left] = _verdict(True, self, *left)
+        return known
 
     @classmethod
     def read(cls, name: str, text: str) -> Self:
@@ -68,7 +84,8 @@ class Rate:
         return cls(name, requests, seconds)
 
 
-class Verdict(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Verdict:
     """Whether a request is admitted, and what is left."""
 
     is_admitted: bool
@@ -78,11 +95,13 @@ class Verdict(NamedTuple):
     """Until nothing is used up any more, rounded up."""
     retry_seconds: int
     """Until the next request is admitted, rounded up; 0 for one that is."""
+    headers: tuple[tuple[bytes, bytes], tuple[bytes, bytes]]
+    """``RateLimit-Policy`` and ``RateLimit``."""
 
-    def headers(self) -> list[tuple[bytes, bytes]]:
-        """``RateLimit-Policy`` and ``RateLimit``."""
-        said = b"%b;r=%d;t=%d" % (self.rate.label, self.remaining, self.full_seconds)
-        return [self.rate.policy, (b"ratelimit", said)]
+
+def _verdict(is_admitted: bool, rate: Rate, remaining: int, full_seconds: int, retry_seconds: int = 0) -> Verdict:
+    said = b"%b;r=%d;t=%d" % (rate.label, remaining, full_seconds)
+    return Verdict(is_admitted, rate, remaining, full_seconds, retry_seconds, (rate.policy, (b"ratelimit", said)))
 
 
 class Cells:
@@ -98,16 +117,19 @@ class Cells:
 
     def admit(self, key: str, rate: Rate, now: int) -> Verdict:
         """Judge a request of ``key`` at ``now`` (monotonic nanoseconds); a refused one uses nothing up."""
-        step = rate.step
-        standing = self._full_at.get(key, now)
-        full_at = (standing if standing > now else now) + step
-        admits_at = full_at - rate.requests * step
-        if admits_at > now:
-            return Verdict(False, rate, 0, _up(standing - now), _up(admits_at - now))
-        if len(self._full_at) >= self._room and key not in self._full_at:
-            self._forget(now)
-        self._full_at[key] = full_at
-        return Verdict(True, rate, (now - admits_at) // step, _up(full_at - now), 0)
+        step, standing = rate.step, self._full_at.get(key)
+        if standing is None:
+            if len(self._full_at) >= self._room:
+                self._forget(now)
+        elif standing > now:
+            full_at = standing + step
+            admits_at = full_at - rate.requests * step
+            if admits_at > now:
+                return _verdict(False, rate, 0, _up(standing - now), _up(admits_at - now))
+            self._full_at[key] = full_at
+            return rate.admission((now - admits_at) // step, full_at - now)
+        self._full_at[key] = now + step
+        return rate.first
 
     def _forget(self, now: int) -> None:
         """Drop keys that are full again; of too many in use, those that were added first."""
@@ -144,9 +166,9 @@ class Limits:
             )
             self._script = self._redis.register_script(_SHARED)
 
-    def admit_here(self, principal: Principal) -> Verdict:
-        """Judge a request by this process's own count."""
-        return self._cells.admit(principal.key, self._rate_of(principal), time.monotonic_ns())
+    def admit_here(self, principal: Principal, now: int | None = None) -> Verdict:
+        """Judge a request of ``now`` (monotonic nanoseconds) by this process's own count."""
+        return self._cells.admit(principal.key, self._rate_of(principal), now or time.monotonic_ns())
 
     async def admit(self, principal: Principal) -> Verdict:
         """Judge a request."""
@@ -163,8 +185,8 @@ class Limits:
             return self.admit_here(principal)
         self.last_error = None
         if not admitted:
-            return Verdict(False, rate, 0, _up(full * 1000), _up(spare * 1000))
-        return Verdict(True, rate, int(spare // step), _up(full * 1000), 0)
+            return _verdict(False, rate, 0, _up(full * 1000), _up(spare * 1000))
+        return rate.admission(int(spare // step), full * 1000)
 
     async def close(self) -> None:
         """Close the connections to Redis."""

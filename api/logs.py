@@ -33,8 +33,9 @@ _LOG: Final = logging.getLogger("flowforge.requests")
 
 def trace_id(traceparent: bytes | None) -> str:
     """The W3C trace id of a well-formed ``traceparent`` header, else a new one (32 hex digits)."""
-    match = _TRACEPARENT.match(traceparent) if traceparent is not None else None
-    return f"{_PROCESS}{next(_numbers):016x}" if match is None else match[1].decode()
+    if traceparent is not None and (match := _TRACEPARENT.match(traceparent)):
+        return match[1].decode()
+    return _PROCESS + next(_numbers).to_bytes(8).hex()
 
 
 def request_id(given: bytes | None, trace: str) -> str:

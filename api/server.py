@@ -30,6 +30,7 @@ HEADER_TIMEOUT_MS: Final = 5_000
 MAX_REQUEST_HEAD_BYTES: Final = 64 * 1024
 KILL_TIMEOUT_SECONDS: Final = 10
 BACKLOG: Final = 1024
+HTTP1: Final = HTTP1Settings(header_read_timeout=HEADER_TIMEOUT_MS, max_buffer_size=MAX_REQUEST_HEAD_BYTES)
 
 
 def serve(settings: Settings, *, host: str | None = None, port: int | None = None, workers: int | None = None) -> None:
@@ -50,7 +51,7 @@ def serve(settings: Settings, *, host: str | None = None, port: int | None = Non
             workers=workers or settings.api.workers,
             backlog=BACKLOG,
             log_dictconfig=logging_config(settings.api),
-            http1_settings=HTTP1Settings(header_read_timeout=HEADER_TIMEOUT_MS, max_buffer_size=MAX_REQUEST_HEAD_BYTES),
+            http1_settings=HTTP1,
             respawn_failed_workers=True,
             workers_kill_timeout=KILL_TIMEOUT_SECONDS,
         ).serve()

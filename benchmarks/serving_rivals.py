@@ -1,6 +1,7 @@
 """The servers that the API is measured against, each as its users would write it (``bench_serving.py`` runs them).
 
-``python -m benchmarks.serving_rivals NAME PORT``: one granian worker. Does not belong here: measuring.
+``python -m benchmarks.serving_rivals NAME PORT``: one granian worker, with the API's own bounds. Does not belong here:
+measuring.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from api.auth import Principal, TokenInvalid, Verifier
 from api.keyring import KeyRing
+from api.server import BACKLOG, HTTP1
 from store.payloads import FeedItem, FeedPage
 from store.settings import load_settings
 
@@ -108,7 +110,16 @@ def main() -> None:
     """Serve one rival."""
     name, port = sys.argv[1], int(sys.argv[2])
     target = f"benchmarks.serving_rivals:{name}"
-    Granian(target, factory=True, address="127.0.0.1", port=port, interface=Interfaces.ASGI, workers=1).serve()
+    Granian(
+        target,
+        factory=True,
+        address="127.0.0.1",
+        port=port,
+        interface=Interfaces.ASGI,
+        workers=1,
+        backlog=BACKLOG,
+        http1_settings=HTTP1,
+    ).serve()
 
 
 if __name__ == "__main__":

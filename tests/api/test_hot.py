@@ -224,16 +224,20 @@ def test_another_generation_or_other_keys_are_answered_from_at_once(tmp_path, mo
         assert ask(PAGES[0], sent)[1].status_code == 401
 
 
-@pytest.mark.parametrize(("encoding", "kept"), [("zstd", 3), ("identity", 1)])
-def test_no_more_answers_are_remembered_than_there_is_room_for(api, monkeypatch, encoding, kept):
+@pytest.mark.parametrize(
+    ("encoding", "more", "kept"), [("zstd", 0, 3), ("zstd", 2 * ANSWER_BYTES, 1), ("identity", 0, 1)]
+)
+def test_no_more_answers_are_remembered_than_there_is_room_for(api, monkeypatch, encoding, more, kept):
     page = len(api.get(PAGES[0], READER).content)
     assert page > 4 * ANSWER_BYTES
-    monkeypatch.setattr("api.hot.MAX_BYTES_REMEMBERED", 3 * ANSWER_BYTES if encoding == "zstd" else page + ANSWER_BYTES)
+    headers = 600  # at most, where nothing more is sent
+    room = 3 * (ANSWER_BYTES + headers) if encoding == "zstd" else page + 2 * ANSWER_BYTES
+    monkeypatch.setattr("api.hot.MAX_BYTES_REMEMBERED", room)
     hot = Hot(api.app)
 
     async def ask(user):
         async with httpx.AsyncClient(transport=httpx.ASGITransport(hot), base_url="http://api") as client:
-            headers = {"authorization": f"Bearer {api.token(user)}", "accept-encoding": encoding}
+            headers = {"authorization": f"Bearer {api.token(user)}", "accept-encoding": encoding, "x-more": "a" * more}
             assert (await client.get(PAGES[0], headers=headers)).status_code == 200
 
     most = 0

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import shutil
 import subprocess
 import time
+from fractions import Fraction
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from api.auth import Principal
-from api.limits import LEAST_TRACKED, MAX_TRACKED, Cells, Limits, Rate
+from api.limits import LEAST_TRACKED, MAX_TRACKED, MAX_VERDICTS, Cells, Limits, Rate
 from api.server import free_port
 from store.settings import ApiSettings, RedisSettings, Settings
 from tests.support.api import READER, published
@@ -49,6 +51,31 @@ def test_exactly_the_requests_that_the_bucket_holds_are_admitted(rate, steps):
     assert found == bucket(rate, gaps)
 
 
+@given(
+    rate=st.builds(Rate, st.just("user"), st.integers(1, 9), st.integers(1, 60)),
+    quarters=st.lists(st.integers(0, 40), max_size=60),
+)
+def test_every_verdict_tells_what_is_left_of_the_bucket_and_when_it_is_full_again(rate, quarters):
+    cells, now, used = Cells(), SECOND, 0
+    for quarter in quarters:
+        gap = quarter * (rate.step // 4)
+        now, used = now + gap, max(0, used - gap)
+        verdict = cells.admit("a", rate, now)
+        used += rate.step if verdict.is_admitted else 0
+        left, full = max(0, rate.requests * rate.step - used) // rate.step, math.ceil(Fraction(used, SECOND))
+        assert (verdict.remaining, verdict.full_seconds) == (left, full)
+        assert verdict.headers[1] == (b"ratelimit", f'"user";r={left};t={full}'.encode())
+        assert (verdict.retry_seconds == 0) == verdict.is_admitted
+
+
+@pytest.mark.parametrize("requests", [2 * MAX_VERDICTS, 3])
+def test_no_more_verdicts_are_kept_than_there_is_room_for(requests):
+    rate, cells = Rate("user", requests, 60), Cells()
+    for _ in range(2 * MAX_VERDICTS):
+        cells.admit("a", rate, SECOND)
+    assert len(rate._told) <= min(MAX_VERDICTS, requests)
+
+
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 20 * SECOND)), max_size=40))
 def test_what_one_asks_does_not_change_what_another_may(asked):
     together, alone, now = Cells(), {"a": Cells(), "b": Cells()}, SECOND
@@ -64,7 +91,7 @@ def test_the_verdict_says_what_is_left_and_when_to_come_again():
     assert (third.full_seconds, refused.full_seconds, refused.retry_seconds) == (30, 30, 10)
     assert not cells.admit("a", THREE, 11 * SECOND - 1).is_admitted
     assert cells.admit("a", THREE, 11 * SECOND).is_admitted
-    assert first.headers() == [(b"ratelimit-policy", b'"user";q=3;w=30'), (b"ratelimit", b'"user";r=2;t=10')]
+    assert first.headers == ((b"ratelimit-policy", b'"user";q=3;w=30'), (b"ratelimit", b'"user";r=2;t=10'))
 
 
 def test_the_table_of_principals_is_bounded():
