@@ -46,10 +46,11 @@ def feed_list(
 ) -> pl.DataFrame:
     """Items of one mode as :func:`assets.published.rows.list_rows` takes them."""
     columns = dict.fromkeys((*(name for name in _ITEM if name != "sort_key"), "viewer_id", "position", "score"))
-    items = feed_items.filter(pl.col("mode") == mode).select(*columns).collect()
+    narrow = feed_items.filter(pl.col("mode") == mode).select(*columns)
+    # Words become numbers before anything is copied.
+    items = narrow.with_columns(pl.col(name).cast(kind) for name, kind in _WORDS.items()).collect().rechunk()
     if not is_sorted(*(frozen(items[name].to_numpy()) for name in ("viewer_id", "position"))):
-        items = items.sort("viewer_id", "position")
-    items = items.rechunk().with_columns(pl.col(name).cast(kind) for name, kind in _WORDS.items())
+        items = items.sort("viewer_id", "position").rechunk()
     keyed = items.with_columns(sort_keys(items, mode).alias("sort_key"))
     return keyed.select(
         "viewer_id",
