@@ -1,8 +1,8 @@
 """Generations (06.1, 06.3): building, size, opening, memory of a worker, for payloads of 2 KB, a million of them.
 
-``python benchmarks/bench_generations.py [--payloads N] [--builds N]``. A payload is the JSON that a client reads for one request:
-a feed page of five cards. Built by the product's own builder and published by its own writer, so the file holds
-pages, guards and keys besides.
+``python benchmarks/bench_generations.py [--payloads N] [--builds N]``. A payload is the JSON that a client reads for
+one request: a feed page of five cards. Built by the product's own builder and published by its own writer, so the
+file holds pages, guards and keys besides.
 """
 
 from __future__ import annotations
@@ -281,8 +281,9 @@ def told(people: int, builds: int, found: dict[str, Any], served: Served, seen: 
     about = " ".join(
         (
             f"{people:,} payloads, medians of {builds} builds. A payload is the JSON that a client reads for one",
-            f"request: a feed page of {CARDS} cards, {found['payload']:,.0f} bytes, each with entity tag, keys and guards; built and published",
-            "by the product's own builder and writer. CPU time, so per core; without what loading the compiled code",
+            f"request: a feed page of {CARDS} cards, {found['payload']:,.0f} bytes, each with entity tag, keys and",
+            "guards; built and published by the product's own builder and writer. CPU time, so per core; without what",
+            "loading the compiled code",
             f"takes, once a process: {found['first']:.1f} s for a first generation of 1,000 payloads.",
         )
     )
