@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 import secrets
 from datetime import UTC, datetime
@@ -26,16 +27,35 @@ _TRACEPARENT: Final = re.compile(
 _GIVEN_ID: Final = re.compile(rb"[0-9A-Za-z-]{20,36}")  # ULID, UUID, 128 bits in hex
 # Longer than a user id, shorter than any token: what is logged as an id is neither.
 METHODS: Final = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
-_PROCESS: Final = secrets.token_hex(8)
-_numbers: Final = count(secrets.randbits(32))
 _LOG: Final = logging.getLogger("flowforge.requests")
+
+
+class _NewTraces:
+    """Trace ids that no other process gives: workers are forked, and each has to begin anew."""
+
+    __slots__ = ("_numbers", "_process")
+
+    def __init__(self) -> None:
+        self._begin()
+        os.register_at_fork(after_in_child=self._begin)
+
+    def _begin(self) -> None:
+        self._process = secrets.token_hex(8)
+        self._numbers = count(secrets.randbits(32))
+
+    def next(self) -> str:
+        """Another one: 32 hex digits."""
+        return self._process + next(self._numbers).to_bytes(8).hex()
+
+
+_NEW: Final = _NewTraces()
 
 
 def trace_id(traceparent: bytes | None) -> str:
     """The W3C trace id of a well-formed ``traceparent`` header, else a new one (32 hex digits)."""
     if traceparent is not None and (match := _TRACEPARENT.match(traceparent)):
         return match[1].decode()
-    return _PROCESS + next(_numbers).to_bytes(8).hex()
+    return _NEW.next()
 
 
 def request_id(given: bytes | None, trace: str) -> str:

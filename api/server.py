@@ -7,6 +7,8 @@ Run as ``python -m api.server``; ``flowforge serve`` does.
 from __future__ import annotations
 
 import argparse
+import gc
+import importlib
 import json
 import os
 import socket
@@ -42,6 +44,7 @@ def serve(settings: Settings, *, host: str | None = None, port: int | None = Non
     address, chosen = host or settings.api.host, settings.api.port if port is None else port
     os.environ |= environment_of(settings)
     with _shared_counts(workers or settings.api.workers):
+        _load_app()
         Granian(
             "api.app:app_from_environment",
             factory=True,
@@ -55,6 +58,17 @@ def serve(settings: Settings, *, host: str | None = None, port: int | None = Non
             respawn_failed_workers=True,
             workers_kill_timeout=KILL_TIMEOUT_SECONDS,
         ).serve()
+
+
+def _load_app() -> None:
+    """Import the app before workers are forked, so that they share the memory of its code and that of its libraries.
+
+    Only modules: whatever belongs to one process (keys, connections, the mapped generation) a worker makes for itself.
+    Frozen, because a collection writes into every object that it looks at, and what is written to is shared no more.
+    """
+    importlib.import_module("api.app")
+    gc.collect()
+    gc.freeze()
 
 
 @contextmanager

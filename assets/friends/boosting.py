@@ -19,7 +19,7 @@ from assets.friends.config import MICRO
 from assets.friends.graph import Ints, stable_hash
 
 DEPTH, TREES, BINS = 4, 300, 64
-SHRINKAGE, PENALTY, UNIT = 0.05, 4.0, 1 << 16
+SHRINKAGE, PENALTY, UNIT = 0.05, 2.0, 1 << 16
 SEEN_PERCENT, SEEN_LEAST = 50, 8
 Bytes = NDArray[np.uint8]
 

@@ -1,4 +1,4 @@
-"""Columns to bytes: JSON objects, decimal and hex texts, zstd frames, all in flat buffers (spec 06.1, 06.2).
+"""Columns to bytes: JSON objects, decimal texts, zstd frames, all in flat buffers (spec 06.1, 06.2).
 
 Lives here: what turns a whole column into bytes at once. Does not belong here: which columns an item has (the
 products' files of this folder), the rows of a dataset (``rows``). Pure.
@@ -297,12 +297,6 @@ def list_series(name: str, ids: Longs, cuts: Longs) -> pl.Series:
     """A column of lists from their ids, end to end, and the cuts between them."""
     array = pa.LargeListArray.from_arrays(pa.array(cuts, pa.int64()), pa.array(ids, pa.int64()))
     return pl.Series(name, pl.from_arrow(array), dtype=pl.List(pl.Int64))
-
-
-def hex_digits(values: npt.NDArray[np.uint64]) -> Bytes:
-    """Each unsigned integer as a row of 16 lowercase hex digits."""
-    digits = np.frombuffer(values.astype(">u8").tobytes().hex().encode(), dtype=np.uint8)
-    return digits.reshape(len(values), 16)
 
 
 def cumulative(sizes: Any) -> Longs:

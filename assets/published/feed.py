@@ -7,9 +7,16 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from assets.published.encoding import encoded, frozen, hex_digits, text_buffers, text_series
+from assets.published.encoding import encoded, frozen, text_buffers, text_series
 from assets.published.guards import OBJECT_TYPE, VERB, ReplyRule, feed_guards
-from assets.published.kernels import Bytes, is_sorted
+from assets.published.kernels import (
+    CHRONOLOGICAL_KEY_BYTES,
+    ITEM_ID_BYTES,
+    RANKED_KEY_BYTES,
+    chronological_keys,
+    is_sorted,
+    ranked_keys,
+)
 from quality.feed import FEED_REASONS
 from store.payloads import Mode
 from store.payloads.words import SCORE_PARTS
@@ -31,8 +38,6 @@ _ITEM: Final = (
     "reason",
     "is_unseen",
 )
-_ITEM_ID_BYTES: Final = 16
-_BAR: Final = np.frombuffer(b"|", dtype=np.uint8).reshape(1, 1)
 _WORDS: Final = {"verb": VERB, "object_type": OBJECT_TYPE, "reason": pl.Enum(FEED_REASONS)}
 
 
@@ -41,10 +46,11 @@ def feed_list(
 ) -> pl.DataFrame:
     """Items of one mode as :func:`assets.published.rows.list_rows` takes them."""
     columns = dict.fromkeys((*(name for name in _ITEM if name != "sort_key"), "viewer_id", "position", "score"))
-    items = feed_items.filter(pl.col("mode") == mode).select(*columns).collect()
+    narrow = feed_items.filter(pl.col("mode") == mode).select(*columns)
+    # Words become numbers before anything is copied.
+    items = narrow.with_columns(pl.col(name).cast(kind) for name, kind in _WORDS.items()).collect().rechunk()
     if not is_sorted(*(frozen(items[name].to_numpy()) for name in ("viewer_id", "position"))):
-        items = items.sort("viewer_id", "position")
-    items = items.rechunk().with_columns(pl.col(name).cast(kind) for name, kind in _WORDS.items())
+        items = items.sort("viewer_id", "position").rechunk()
     keyed = items.with_columns(sort_keys(items, mode).alias("sort_key"))
     return keyed.select(
         "viewer_id",
@@ -84,19 +90,16 @@ def score_documents(feed_items: pl.LazyFrame, viewers: pl.Series) -> tuple[pl.Se
 
 
 def sort_keys(items: pl.DataFrame, mode: Mode) -> pl.Series:
-    """The opaque, fixed-width keys of ``store.payloads`` (ranked and chronological), vectorised."""
-    newest_first = hex_digits(((1 << 59) - items["last_activity_at"].to_physical().to_numpy()).astype(np.uint64))[:, 1:]
+    """The opaque, fixed-width keys of ``store.payloads`` (ranked and chronological)."""
+    micros = frozen(items["last_activity_at"].to_physical().to_numpy())
     if mode == "chronological":
-        return _joined(newest_first, _BAR, hex_digits(items["lead_activity_id"].to_numpy().astype(np.uint64)))
-    suggested = (items["reason"] == "suggested").to_numpy().astype(np.uint64) << np.uint64(63)
-    by_score = ((1 << 62) - items["score"].to_numpy()).astype(np.uint64)
-    _, item_ids = text_buffers(items["item_id"])
-    return _joined(hex_digits(suggested | by_score), newest_first, _BAR, item_ids.reshape(-1, _ITEM_ID_BYTES))
-
-
-def _joined(*parts: Bytes) -> pl.Series:
-    """Texts of a fixed width from their parts, each a row of bytes per text (or one row for all)."""
-    rows = len(parts[0])
-    wide = np.concatenate([np.broadcast_to(part, (rows, part.shape[1])) for part in parts], axis=1)
-    cuts = np.arange(rows + 1, dtype=np.int64) * wide.shape[1]
-    return text_series("sort_key", np.ascontiguousarray(wide).ravel(), cuts)
+        width = CHRONOLOGICAL_KEY_BYTES
+        keys = np.empty(items.height * width, dtype=np.uint8)
+        chronological_keys(keys, micros, frozen(items["lead_activity_id"].to_numpy()))
+    else:
+        width = RANKED_KEY_BYTES
+        keys = np.empty(items.height * width, dtype=np.uint8)
+        suggested, scores = (items["reason"] == "suggested").to_numpy(), items["score"].to_numpy()
+        _, item_ids = text_buffers(items["item_id"])
+        ranked_keys(keys, frozen(suggested), frozen(scores), micros, frozen(item_ids.reshape(-1, ITEM_ID_BYTES)))
+    return text_series("sort_key", keys, np.arange(items.height + 1, dtype=np.int64) * width)

@@ -25,7 +25,9 @@ ID, ACTOR, REPLY_TO, GROUP, OWNER, OBJECT, CREATED, WORDS = range(8)
 TYPE_SHIFT: Final = 8
 IS_INNER: Final = 1 << 16
 IS_OBJECT_INNER: Final = 1 << 17
-"""``WORDS``: the verb's code, above it that of the object's type; whether it, whether its object is not public."""
+NAMES_SOMEBODY: Final = 1 << 18
+"""``WORDS``: the verb's code, above it that of the object's type; whether it, whether its object is not public; whether
+it mentions anybody, for most do not, and whom is not in the same line of the cache."""
 
 UNKNOWN: Final = 255
 """Code of a word outside the vocabulary: equal to none."""
@@ -156,18 +158,55 @@ def _is_told(verb: int, card: int) -> bool:
 
 
 @part
-def _find_ahead(
-    facts: Longs, by_id: Numbers, after_id: Numbers, shift: int, items: Items, row: int, leads: Longs, own: Longs
-) -> None:
+def _find_ahead(acts: Activities, chains: Chains, items: Items, row: int, leads: Longs, own: Longs) -> None:
     """Where the lead and the object's own activity are, of the items from ``row`` on; -1 where they are not known.
 
-    In a loop of their own: the processor waits for the memory of several at once.
+    In loops of their own, as :func:`_find_deeds`: the processor waits for the memory of several at once.
     """
-    for i in range(min(_AHEAD, items.viewer.size - row)):
-        lead, object_id = items.lead[row + i], items.object[row + i]
-        leads[i], own[i] = _found(facts, by_id, after_id, lead, shift), -1
+    many = min(_AHEAD, items.viewer.size - row)
+    for i in range(many):
+        leads[i] = chains.by_id[_bucket_of_id(items.lead[row + i], chains.shift)]
+    for i in range(many):
+        lead, object_id, act = items.lead[row + i], items.object[row + i], leads[i]
+        while act >= 0 and acts.facts[act, ID] != lead:
+            act = np.int64(chains.after_id[act])
+        leads[i], own[i] = act, -1
         if items.type[row + i] < _BODIES and object_id >= 0:
-            own[i] = leads[i] if object_id == lead else _found(facts, by_id, after_id, object_id, shift)
+            is_lead = object_id == lead
+            own[i] = act if is_lead else _found(acts.facts, chains.by_id, chains.after_id, object_id, chains.shift)
+
+
+@part
+def _find_deeds(acts: Activities, chains: Chains, items: Items, row: int, deeds: Numbers) -> None:
+    """The first deed of each sampled actor with the object of their item, of the items from ``row`` on; -1 without."""
+    begin, end = items.sampled_cuts[row], min(row + _AHEAD, items.viewer.size)
+    for i in range(row, end):
+        object_id, type_ = items.object[i], items.type[i]
+        is_told = items.actor_count[i] > 1 and object_id >= 0 and type_ != UNKNOWN
+        for place in range(items.sampled_cuts[i], items.sampled_cuts[i + 1]):
+            bucket = _bucket_of_deed(type_, object_id, items.sampled[place], chains.shift)
+            deeds[place - begin] = chains.by_deed[bucket] if is_told else np.int32(-1)
+    for i in range(row, end):
+        for place in range(items.sampled_cuts[i], items.sampled_cuts[i + 1]):
+            act = deeds[place - begin]
+            while act >= 0 and not _is_deed(acts.facts, act, items.type[i], items.object[i], items.sampled[place]):
+                act = chains.after_deed[act]
+            deeds[place - begin] = act
+
+
+@part
+def _is_deed(facts: Longs, act: np.int32, type_: int, object_id: int, actor: int) -> bool:
+    is_same: bool = facts[act, OBJECT] == object_id and facts[act, ACTOR] == actor
+    return is_same and (facts[act, WORDS] >> TYPE_SHIFT) & UNKNOWN == type_
+
+
+@part
+def _most_sampled(cuts: Longs, first: int) -> int:
+    """Actors that are sampled in any items that are looked up together, from the item ``first`` on."""
+    most, last = 0, cuts.size - 1
+    for row in range(first, last, _AHEAD):
+        most = max(most, cuts[min(row + _AHEAD, last)] - cuts[row])
+    return most
 
 
 @kernel
@@ -177,16 +216,19 @@ def guard_rows(
     """Write the guards of the items from ``first`` on while there is room; returns the first item without any."""
     # Each array has a name of its own, set once: others are counted as in use anew at every item.
     facts, mentioned, mentioned_cuts = acts
-    shift, by_id, after_id, by_deed, after_deed = chains
+    after_deed = chains.after_deed
     viewers, leads, lead_actors, owners, objects, verbs, types, actor_counts, first_at, last_at, sampled, cuts = items
     users, groups, things, inner = ids
     user_cuts, group_cuts, thing_cuts, inner_cuts = id_cuts
     stood = np.empty(facts.shape[0] + 2, dtype=np.int64)  # what is never written costs no memory
     lead_rows, own_rows = np.empty(_AHEAD, dtype=np.int64), np.empty(_AHEAD, dtype=np.int64)
+    deeds, deeds_begin = np.empty(_most_sampled(cuts, first), dtype=np.int32), 0
     for row in range(first, viewers.size):
         slot = (row - first) % _AHEAD
         if slot == 0:
-            _find_ahead(facts, by_id, after_id, shift, items, row, lead_rows, own_rows)
+            _find_ahead(acts, chains, items, row, lead_rows, own_rows)
+            _find_deeds(acts, chains, items, row, deeds)
+            deeds_begin = cuts[row]
         u, g, t, c = user_cuts[row], group_cuts[row], thing_cuts[row], inner_cuts[row]
         viewer, lead_id, lead_actor, owner = viewers[row], leads[row], lead_actors[row], owners[row]
         object_id, verb, type_ = objects[row], verbs[row], types[row]
@@ -198,18 +240,18 @@ def guard_rows(
                 actor, is_first = sampled[place], True
                 for earlier in range(begin, place):
                     is_first &= sampled[earlier] != actor
-                act = by_deed[_bucket_of_deed(type_, object_id, actor, shift)] if is_first else np.int32(-1)
+                act = deeds[place - deeds_begin] if is_first else np.int32(-1)
                 while act >= 0:
-                    words, created = facts[act, WORDS], facts[act, CREATED]
-                    is_same = facts[act, OBJECT] == object_id and facts[act, ACTOR] == actor
-                    is_same &= (words >> TYPE_SHIFT) & UNKNOWN == type_
-                    if is_same and _is_told(words & UNKNOWN, verb) and first_at[row] <= created <= last_at[row]:
+                    is_told = _is_told(facts[act, WORDS] & UNKNOWN, verb)
+                    is_told &= first_at[row] <= facts[act, CREATED] <= last_at[row]
+                    if is_told and _is_deed(facts, act, type_, object_id, actor):
                         stood[count] = act
                         count += 1
                     act = after_deed[act]
         more = 4 + end - begin + 2 * count
         for place in range(count):
-            more += mentioned_cuts[stood[place] + 1] - mentioned_cuts[stood[place]] if stood[place] >= 0 else 0
+            if stood[place] >= 0 and facts[stood[place], WORDS] & NAMES_SOMEBODY:
+                more += mentioned_cuts[stood[place] + 1] - mentioned_cuts[stood[place]]
         if (
             u + more > users.size
             or g + count + 1 > groups.size
@@ -236,9 +278,10 @@ def guard_rows(
             words, replied_to = facts[known, WORDS], facts[known, REPLY_TO]
             users[u], users[u + 1] = facts[known, ACTOR], replied_to
             u += 2
-            for i in range(mentioned_cuts[known], mentioned_cuts[known + 1]):
-                users[u] = mentioned[i]
-                u += 1
+            if words & NAMES_SOMEBODY:
+                for i in range(mentioned_cuts[known], mentioned_cuts[known + 1]):
+                    users[u] = mentioned[i]
+                    u += 1
             groups[g], things[t] = facts[known, GROUP], facts[known, ID]
             g, t = g + 1, t + 1
             if place == 1:

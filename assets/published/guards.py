@@ -16,6 +16,7 @@ from assets.published.encoding import frozen, list_buffers, list_series
 from assets.published.guard_kernels import (
     IS_INNER,
     IS_OBJECT_INNER,
+    NAMES_SOMEBODY,
     TYPE_SHIFT,
     UNKNOWN,
     WORDS,
@@ -110,6 +111,7 @@ def _activities(items: pl.DataFrame, activities: pl.LazyFrame) -> Activities:
     words = _codes(found["verb"], VERB) + (_codes(found["object_type"], OBJECT_TYPE).astype(np.int64) << TYPE_SHIFT)
     for name, flag in (("audience", IS_INNER), ("object_audience", IS_OBJECT_INNER)):
         words += found[name].ne_missing("public").to_numpy() * flag
+    words += (np.diff(cuts) > 0) * NAMES_SOMEBODY
     facts[:, WORDS] = words
     return Activities(facts, mentioned, cuts)
 

@@ -28,6 +28,7 @@ _QUOTE: Final = ord('"')
 _BACKSLASH: Final = ord("\\")
 _COMMA: Final = ord(",")
 _NEWLINE: Final = ord("\n")
+_BAR: Final = ord("|")
 _ZERO: Final = ord("0")
 _DAY: Final = 86_400_000_000
 _WIDEST_NUMBER: Final = 22
@@ -317,6 +318,49 @@ def interleaved(out: Longs, ids: tuple[Longs, ...], cuts: tuple[Longs, ...], pre
                 at = once(out, begin, at)
             out_cuts[row * len(ids) + kind + 1] = at
     return out_cuts
+
+
+@part
+def _put_hex(out: Bytes, at: int, value: np.uint64, digits: int) -> int:
+    """The last so many hex digits."""
+    rest = np.uint64(value)
+    for to in range(at + digits - 1, at - 1, -1):
+        out[to] = _HEX[rest & np.uint64(15)]
+        rest >>= np.uint64(4)
+    return at + digits
+
+
+ITEM_ID_BYTES: Final = 16
+RANKED_KEY_BYTES: Final = 48
+CHRONOLOGICAL_KEY_BYTES: Final = 32
+_AFTER_LAST_MICROS: Final = 1 << 59
+_BEYOND_SCORES: Final = 1 << 62
+_SUGGESTED: Final = np.uint64(1 << 63)
+
+
+@kernel
+def ranked_keys(out: Bytes, suggested: Flags, scores: Longs, micros: Longs, item_ids: Bytes) -> None:
+    """Write each item's key (``store.payloads.ranked_sort_key``) end to end; ``item_ids`` has a row of bytes each."""
+    at = 0
+    for row in range(scores.size):
+        by_score = np.uint64(_BEYOND_SCORES - scores[row]) | (_SUGGESTED if suggested[row] else np.uint64(0))
+        at = _put_hex(out, at, by_score, 16)
+        at = _put_hex(out, at, np.uint64(_AFTER_LAST_MICROS - micros[row]), 15)
+        out[at] = _BAR
+        at += 1
+        for i in range(ITEM_ID_BYTES):
+            out[at + i] = item_ids[row, i]
+        at += ITEM_ID_BYTES
+
+
+@kernel
+def chronological_keys(out: Bytes, micros: Longs, leads: Longs) -> None:
+    """Write each item's key (``store.payloads.chronological_sort_key``) end to end."""
+    at = 0
+    for row in range(micros.size):
+        at = _put_hex(out, at, np.uint64(_AFTER_LAST_MICROS - micros[row]), 15)
+        out[at] = _BAR
+        at = _put_hex(out, at + 1, np.uint64(leads[row]), 16)
 
 
 @kernel

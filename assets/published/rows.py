@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -31,6 +30,7 @@ NO_IDS: Final = pl.lit([], dtype=pl.List(pl.Int64))
 ROWS_AT_ONCE: Final = 4_096
 _DATA: Final = np.frombuffer(b'{"data":[', dtype=np.uint8)
 _ARRAY: Final = np.frombuffer(b"[", dtype=np.uint8)
+_TAGGED_STATES: Final = tuple(b"\n" + state.encode() for state in STATES)
 _NOTHING: Final = np.zeros(0, dtype=np.uint8)
 
 NextCursor = Callable[[int, str], str]
@@ -137,10 +137,16 @@ def _slice(lists: _Lists, rows: slice) -> _Slice:
 def _add(columns: Columns, lists: _Lists, part: _Slice, envelope: Envelope | None, scratch: Scratch) -> None:
     """The pages, the items beyond them, entity tags, keys and guards of some rows."""
     shown, stop = part.starts + lists.shown[part.rows], part.starts + part.counts
-    columns.etags.append(_etags(part, lists.tagged[part.rows], scratch))
-    if envelope is not None:
-        columns.pages.add_frames(*_laid(part, part.starts, shown, _DATA, *_tails(lists, part, envelope), scratch))
+    if envelope is not None:  # the page has in it what its tag is over
+        tails, which = _tails(lists, part, envelope)
+        pages, cuts = _laid(part, part.starts, shown, _DATA, tails, which, scratch)
+        ends = cuts[1:] - np.array([len(tail) - 1 for tail in tails])[which]
+        columns.etags.append(_etags(pages, cuts[:-1] + len(_DATA) - 1, ends, part.states))
+        columns.pages.add_frames(pages, cuts)
     else:
+        tagged = part.starts + lists.tagged[part.rows]
+        arrays, cuts = _laid(part, part.starts, tagged, _ARRAY, [b"]"], np.zeros_like(tagged), scratch)
+        columns.etags.append(_etags(arrays, cuts[:-1], cuts[1:], part.states))
         columns.pages.add(_NOTHING, np.zeros(len(part.starts) + 1, dtype=np.int64))
     columns.rest.add_frames(*_laid(part, shown, stop, _NOTHING, [b""], np.zeros_like(stop), scratch))
     # Every item is followed by a comma, every key by the end of its line.
@@ -226,13 +232,14 @@ def _tails(lists: _Lists, part: _Slice, envelope: Envelope) -> tuple[list[bytes]
     return tails, which
 
 
-def _etags(part: _Slice, tagged: Longs, scratch: Scratch) -> npt.NDArray[np.uint64]:
-    """The numbers of ``store.payloads.etag_of`` over the first ``tagged`` items of each row."""
-    ends = [b"]\n" + state.encode() for state in STATES]
-    data, cuts = _laid(part, part.starts, part.starts + tagged, _ARRAY, ends, part.states, scratch)
-    view, sha256 = data.data, hashlib.sha256
-    digests = b"".join([sha256(view[a:b]).digest() for a, b in pairwise(cuts.tolist())])
-    return np.frombuffer(digests, dtype=">u8")[::4].astype(np.uint64)
+def _etags(data: Bytes, begins: Longs, ends: Longs, states: Longs) -> npt.NDArray[np.uint64]:
+    """The numbers of ``store.payloads.etag_of`` over the JSON array of each row, which lies between begin and end."""
+    view, sha256, digests = data.data, hashlib.sha256, []
+    for begin, end, state in zip(begins.tolist(), ends.tolist(), states.tolist(), strict=True):
+        digest = sha256(view[begin:end])
+        digest.update(_TAGGED_STATES[state])
+        digests.append(digest.digest())
+    return np.frombuffer(b"".join(digests), dtype=">u8")[::4].astype(np.uint64)
 
 
 def _text(value: str | None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import subprocess
 import sys
 
 import httpx
@@ -15,7 +16,7 @@ from api.auth import demo_token
 from api.logs import JsonLines, RequestLog, TextLines, request_id
 from store.payloads import Unsubscribe, kept_key, write_unsubscribe_token
 from store.settings import ApiSettings, Settings
-from tests.support.api import READER, frames
+from tests.support.api import READER, ROOT, frames
 from tests.support.server import api_server
 from tests.support.serving import small_generation
 
@@ -54,6 +55,13 @@ def test_each_request_has_one_line_of_known_fields(home):
     fields = {"at", "level", "logger", "message", "request_id", "method", "route", "status", "duration_ms", "principal"}
     assert {frozenset(r) for r in requests} == {frozenset(fields)}
     assert all(r["duration_ms"] >= 0 and r["method"] == "GET" for r in requests)
+
+
+def test_forked_workers_never_give_the_same_trace_id():
+    code = "import os; from api.logs import trace_id; os.fork(); print(*(trace_id(None) for _ in range(1000)))"
+    told = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=True, text=True).stdout
+    ids = told.split()
+    assert len(set(ids)) == len(ids) == 2000
 
 
 def test_no_token_person_path_or_query_is_ever_logged(home):

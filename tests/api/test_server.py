@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from datetime import timedelta
+from pathlib import Path
 
 import httpx
 import pytest
@@ -26,6 +27,7 @@ from store.settings import (
     SmtpSettings,
 )
 from tests.support.api import READER, ROOT, frames
+from tests.support.server import api_server
 from tests.support.serving import AS_OF, small_generation
 
 LIFETIME_SECONDS = 120
@@ -146,6 +148,14 @@ def test_a_new_generation_is_taken_up_while_serving(server, bearer, home):
 def test_the_docs_are_served_over_the_wire(server):
     assert server.get("/openapi.json").json()["openapi"] == "3.1.0"
     assert "swagger-ui" in server.get("/docs").text
+
+
+def test_workers_share_the_memory_of_what_they_import(home):
+    with api_server(home, workers=2) as running:
+        for worker in running.workers():
+            told = Path(f"/proc/{worker}/smaps_rollup").read_text().splitlines()[1:]
+            kib = {line.split(":")[0]: int(line.split()[1]) for line in told}
+            assert kib["Private_Clean"] + kib["Private_Dirty"] < kib["Rss"] / 2
 
 
 def test_settings_reach_the_workers_by_the_environment(tmp_path, monkeypatch):

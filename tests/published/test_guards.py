@@ -112,8 +112,12 @@ def test_more_guards_than_room_was_made_for_are_all_there() -> None:
     acts = [{"id": n, "actor_id": 9, "verb": "post", "object_type": "post", "object_id": n, "audience": "public",
              "object_audience": "public", "mentioned_user_ids": list(range(n, n + 700)), "created_at": AS_OF}
             for n in range(80)]  # fmt: skip
-    # More items than are looked up at once; their own activities are not always their leads.
-    items = [feed_item(1, "ranked", n, lead_activity_id=n, object_id=n * 7 % 80) for n in range(80)]
+    # More items than are looked up at once; their own activities are not always their leads, their actors not as many.
+    items = [
+        feed_item(1, "ranked", n, lead_activity_id=n, object_id=n * 7 % 80, actor_count=1 + n % 5,
+                  sample_actor_ids=list(range(9, 9 + n % 5)), first_activity_at=AS_OF, last_activity_at=AS_OF)
+        for n in range(80)
+    ]  # fmt: skip
     made = feed_list(table("feed_items", items), table("staged_activities", acts), "ranked")
     numbered = {act["id"]: {"object_owner_id": None, "reply_to_user_id": None, "group_id": None, **act} for act in acts}
     assert [list(row) for row in made.select(GUARDS).iter_rows()] == [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import tempfile
 from datetime import UTC, datetime
@@ -111,6 +112,15 @@ def test_polars_opens_a_dataset_as_it_is(tmp_path: Path) -> None:
     frame = pl.read_ipc(tmp_path / "users.arrow")
     assert frame["key"].to_list() == [4, 9]
     assert frame["body"].to_list() == [b'{"n":4}', b'{"n":9}']
+
+
+@pytest.mark.parametrize("size", [1, datasets._CHUNK, 3 * datasets._CHUNK + 1])
+def test_what_is_told_of_a_file_is_true_of_what_lies_on_the_disk(tmp_path: Path, size: int) -> None:
+    table = document_rows(pl.Series([1], dtype=pl.UInt64), pl.Series(["x" * size]))
+    told = datasets.write_dataset(tmp_path / "users", "users", table)
+    content = (tmp_path / "users").read_bytes()
+    assert (told.bytes, told.sha256) == (len(content), hashlib.sha256(content).hexdigest())
+    assert b"x" * size in content
 
 
 def test_a_table_of_another_layout_is_not_written(tmp_path: Path) -> None:
