@@ -43,14 +43,20 @@ def bursty(people: int = 1_900, days: float = 190.0, contacts: int = 16_000, see
             mates[one].append(other)
             mates[other].append(one)
     begin = AS_OF - timedelta(days=days)
+    joined = {i: begin + timedelta(days=float(day)) for i, day in enumerate(came)}
+    return staged(joined, {pair: begin + timedelta(days=at) for pair, at in pairs.items()})
+
+
+def staged(joined: dict[int, datetime], befriended: dict[tuple[int, int], datetime]) -> dict[str, pl.LazyFrame]:
+    """Staged frames of people who ``joined`` and pairs who ``befriended`` each other then; nothing else."""
     told: dict[str, list[dict[str, Any]]] = {
         "staged_users": [
             {"id": i, "status": "active", "profile_visibility": "public", "friend_list_visibility": "public",
-             "is_discoverable": True, "wants_recommendations": True, "created_at": begin + timedelta(days=float(day))}
-            for i, day in enumerate(came)
+             "is_discoverable": True, "wants_recommendations": True, "created_at": at}
+            for i, at in joined.items()
         ],
         "staged_friendships": [
-            {"user_a_id": a, "user_b_id": b, "created_at": begin + timedelta(days=at)} for (a, b), at in pairs.items()
+            {"user_a_id": a, "user_b_id": b, "created_at": at} for (a, b), at in befriended.items()
         ],
     }  # fmt: skip
     found = {}
