@@ -20,6 +20,8 @@ from starlette.types import Scope
 
 MEDIA_TYPE: Final = "application/problem+json"
 TYPE_BASE: Final = "https://flowforge.example/problems/"
+TRACE_ID: Final = "flowforge.trace_id"
+"""Where the trace id of a request stands in its scope."""
 
 Slug = Literal[
     "unauthorized",
@@ -46,20 +48,26 @@ KINDS: Final[dict[Slug, tuple[int, str]]] = {
 }
 
 
+_RENAMED: Final = {413: "Content Too Large", 414: "URI Too Long"}
+"""Titles as RFC 9110 has them, where the standard library still has older ones."""
+
+
 class ProblemRaised(Exception):
-    """A problem to answer with; ``detail`` says what to do about it."""
+    """A problem to answer with; ``detail`` says what to do about it, ``status`` is another one than its type's."""
 
     def __init__(
         self,
         slug: Slug,
         detail: str,
         *,
+        status: int | None = None,
         headers: Mapping[str, str] | None = None,
         errors: Sequence[tuple[str, str]] = (),
     ) -> None:
         super().__init__(detail)
         self.slug: Slug = slug
         self.detail = detail
+        self.status = status
         self.headers = dict(headers or {})
         self.errors = list(errors)
 
@@ -74,17 +82,19 @@ def problem_response(
     slug: Slug,
     detail: str,
     *,
+    status: int | None = None,
     headers: Mapping[str, str] | None = None,
     errors: Sequence[tuple[str, str]] = (),
 ) -> Response:
-    """The response of a problem of one of our types."""
-    status, title = KINDS[slug]
-    return _response(scope, TYPE_BASE + slug, title, status, detail, headers, errors)
+    """The response of a problem of one of our types; ``status`` where it is not the type's usual one."""
+    usual, title = KINDS[slug]
+    return _response(scope, TYPE_BASE + slug, title, status or usual, detail, headers, errors)
 
 
 def plain_problem(scope: Scope, status: int, detail: str, headers: Mapping[str, str] | None = None) -> Response:
     """The response of a problem that is fully told by its HTTP status (``about:blank``)."""
-    return _response(scope, "about:blank", http.HTTPStatus(status).phrase, status, detail, headers, ())
+    title = _RENAMED.get(status, http.HTTPStatus(status).phrase)
+    return _response(scope, "about:blank", title, status, detail, headers, ())
 
 
 def _response(
@@ -102,7 +112,7 @@ def _response(
         "status": status,
         "detail": detail,
         "instance": scope["path"],
-        "trace_id": scope.get("flowforge.trace_id", ""),
+        "trace_id": scope.get(TRACE_ID, ""),
     }
     if errors:
         body["errors"] = [{"pointer": pointer, "detail": text} for pointer, text in errors]
@@ -112,9 +122,8 @@ def _response(
 
 async def _on_problem(request: Request, exception: Exception) -> Response:
     assert isinstance(exception, ProblemRaised)  # noqa: S101 - how the handler is registered
-    return problem_response(
-        request.scope, exception.slug, exception.detail, headers=exception.headers, errors=exception.errors
-    )
+    e = exception
+    return problem_response(request.scope, e.slug, e.detail, status=e.status, headers=e.headers, errors=e.errors)
 
 
 async def _on_validation(request: Request, exception: Exception) -> Response:

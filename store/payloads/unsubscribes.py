@@ -53,7 +53,7 @@ def read_unsubscribe_token(text: str, keys: Sequence[bytes]) -> Unsubscribe:
     """Verify and read a token signed with any of ``keys``; raises :class:`UnsubscribeInvalid`."""
     body = unsealed(_PURPOSE, text, keys)
     if body is None:
-        raise UnsubscribeInvalid("The link was changed, or is too old: use the one of a newer mail.")
+        raise UnsubscribeInvalid("The link was cut, changed, or signed with a former key: use the one of a newer mail.")
     version, user_id, channel, category = body.decode().split("|")
     if int(version) != _VERSION:
         raise UnsubscribeInvalid("The link has a version that this server does not know.")
