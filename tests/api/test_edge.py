@@ -7,7 +7,9 @@ import pytest
 
 from api.edge import MAX_BODY_BYTES, MAX_HEADER_BYTES, MAX_URL_BYTES, Edge
 from api.logs import trace_id
-from tests.support.api import READER
+from store.settings import ApiSettings, Settings
+from tests.support.api import READER, assert_shape, frames, running
+from tests.support.serving import small_generation
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 
@@ -72,7 +74,8 @@ def test_a_long_url_is_refused_and_one_at_the_bound_is_not(api):
         path = "/v2/me/feed?a="
         response = api.get(path + "b" * (length - len(path)), READER)
         assert response.status_code == status
-        problem(response)
+        told = problem(response)
+    assert (told["type"], told["title"]) == ("about:blank", "URI Too Long")
 
 
 def test_large_headers_are_refused(api):
@@ -85,7 +88,7 @@ def test_large_headers_are_refused(api):
 def test_a_large_body_is_refused_by_its_announcement(api, size):
     response = api.request("POST", "/v2/me/feed", headers={"content-length": str(size)})
     assert response.status_code == 413
-    problem(response)
+    assert (problem(response)["type"], problem(response)["title"]) == ("about:blank", "Content Too Large")
 
 
 @pytest.mark.parametrize("length", ["-1", "x", "1" * 5000, "²"])
@@ -158,14 +161,44 @@ def test_the_docs_need_no_other_host(api):
         assert len(api.get(f"/docs/assets/{asset}").content) > 1000
 
 
-def test_cors_is_off_unless_origins_are_named(api, tmp_path):
-    from store.settings import ApiSettings, Settings
-    from tests.support.api import running
+PAGE = "https://app.example"
 
-    asked = {"origin": "https://app.example", "access-control-request-method": "GET"}
-    assert "access-control-allow-origin" not in api.request("OPTIONS", "/v2/me/feed", headers=asked).headers
-    with running(Settings(home=tmp_path, api=ApiSettings(cors_origins=["https://app.example"]))) as other:
-        allowed = other.request("OPTIONS", "/v2/me/feed", headers=asked)
-        assert allowed.headers["access-control-allow-origin"] == "https://app.example"
-        stranger = other.request("OPTIONS", "/v2/me/feed", headers=asked | {"origin": "https://evil.example"})
-        assert "access-control-allow-origin" not in stranger.headers
+
+@pytest.fixture
+def open_to_pages(tmp_path):
+    """An app that lets the pages of one other origin read it."""
+    small_generation(tmp_path, frames=frames())
+    with running(Settings(home=tmp_path, env="test", api=ApiSettings(cors_origins=[PAGE]))) as other:
+        yield other
+
+
+def preflight(app, **changed):
+    asked = {"origin": PAGE, "access_control_request_method": "GET"} | changed
+    return app.request("OPTIONS", "/v2/me/feed", headers={name.replace("_", "-"): each for name, each in asked.items()})
+
+
+def test_cors_is_off_unless_origins_are_named(api, open_to_pages):
+    assert "access-control-allow-origin" not in preflight(api).headers
+    assert preflight(open_to_pages).headers["access-control-allow-origin"] == PAGE
+
+
+@pytest.mark.parametrize(
+    ("changed", "pointer"),
+    [({"origin": "https://evil.example"}, "origin"),
+     ({"access_control_request_method": "DELETE"}, "access-control-request-method"),
+     ({"access_control_request_headers": "x-other"}, "access-control-request-headers"),
+     ({"access_control_request_private_network": "true"}, "access-control-request-private-network")],
+    ids=lambda value: value if isinstance(value, str) else "",
+)  # fmt: skip
+def test_a_preflight_that_is_refused_is_a_problem_naming_the_header(open_to_pages, changed, pointer):
+    response = preflight(open_to_pages, **changed, traceparent=f"00-{TRACE}-00f067aa0ba902b7-01")
+    assert_shape("Problem", problem(response))
+    assert (response.status_code, problem(response)["type"].rpartition("/")[2]) == (400, "invalid-parameter")
+    assert [error["pointer"] for error in problem(response)["errors"]] == [f"#/header/{pointer}"]
+    assert (problem(response)["instance"], problem(response)["trace_id"]) == ("/v2/me/feed", TRACE)
+    assert ("access-control-allow-origin" in response.headers) == (pointer != "origin")
+
+
+def test_a_page_of_another_origin_may_read_what_the_edge_refuses(open_to_pages):
+    refused = open_to_pages.get("/v2/me/feed?a=" + "b" * MAX_URL_BYTES, READER, headers={"origin": PAGE})
+    assert (refused.status_code, refused.headers["access-control-allow-origin"]) == (414, PAGE)
