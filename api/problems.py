@@ -9,7 +9,7 @@ from __future__ import annotations
 import http
 import json
 from collections.abc import Mapping, Sequence
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -50,6 +50,9 @@ KINDS: Final[dict[Slug, tuple[int, str]]] = {
 
 _RENAMED: Final = {413: "Content Too Large", 414: "URI Too Long"}
 """Titles as RFC 9110 has them, where the standard library still has older ones."""
+
+_SHOWN: Final = 40
+"""Characters of a bad value that are repeated in the answer."""
 
 
 class ProblemRaised(Exception):
@@ -134,10 +137,16 @@ async def _on_validation(request: Request, exception: Exception) -> Response:
     return problem_response(request.scope, "invalid-parameter", detail, errors=errors)
 
 
-def _advice(error: Mapping[str, object]) -> str:
+def _advice(error: Mapping[str, Any]) -> str:
+    """What was given and what is accepted, in our words (api.parameters)."""
     if error["type"] == "extra_forbidden":
         return "this parameter is not known here: remove it"
-    return str(error["msg"])
+    if error["type"] == "missing":
+        return "this parameter is needed"
+    given = str(error["input"])
+    shown = repr(given[:_SHOWN]) + ("…" if len(given) > _SHOWN else "")
+    words = error.get("ctx", {}).get("error", "see /docs for what is")
+    return f"{shown} is not accepted: {words}"
 
 
 async def _on_http(request: Request, exception: Exception) -> Response:
