@@ -40,7 +40,7 @@ def _day(value: object) -> date:
 Day = Annotated[date, BeforeValidator(_day), WithJsonSchema({"type": "string", "format": "date"})]
 CursorText = Annotated[
     str | None,
-    Field(max_length=1024, description="`next_cursor` or `prev_cursor` of an earlier page, unchanged."),
+    Field(description="`next_cursor` or `prev_cursor` of an earlier page, unchanged."),
 ]
 
 
@@ -79,7 +79,8 @@ class DeltaParameters(Parameters):
 
     mode: Annotated[Mode, Field(description="Order of the feed.")] = "ranked"
     since: Annotated[
-        str, Field(max_length=64, description="`generation` of the feed the client holds; empty = it holds none.")
+        str,
+        Field(description="`generation` of the feed the client holds; empty or not kept here = it holds none."),
     ] = ""
 
 

@@ -49,7 +49,7 @@ def test_options_says_what_is_possible(api):
     [("foo=1", "foo"), ("Mode=ranked", "Mode"), ("limit=1&limit=2", "limit"), ("mode=best", "mode"),
      ("limit=0", "limit"), ("limit=101", "limit"), ("limit=x", "limit"), ("limit=", "limit"), ("limit=1e1", "limit"),
      ("mode=", "mode"),
-     ("cursor=" + "a" * 2000, "cursor"), ("_=1", "_"), ("%F0%9F%90%88=1", "🐈")],
+     ("_=1", "_"), ("%F0%9F%90%88=1", "🐈")],
 )  # fmt: skip
 def test_a_parameter_that_is_not_valid_is_pointed_at(api, query, pointer):
     response = api.get(f"/v2/me/feed?{query}", READER)
