@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from datetime import date
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, get_args
 
 from pydantic import (
     BaseModel,
@@ -56,6 +56,10 @@ def accepted(words: str) -> WrapValidator:
     return WrapValidator(checked)
 
 
+def _whole(lowest: int, highest: int) -> WrapValidator:
+    return accepted(f"write a whole number from {lowest} to {highest}")
+
+
 class Parameters(BaseModel):
     """Base of every set of query parameters: unknown names are refused."""
 
@@ -66,18 +70,21 @@ class NoParameters(Parameters):
     """A path without query parameters."""
 
 
+FeedMode = Annotated[Mode, Field(description="Order of the feed."), accepted(f"write {' or '.join(get_args(Mode))}")]
+
+
 class FeedParameters(Parameters):
     """Of the feed."""
 
-    mode: Annotated[Mode, Field(description="Order of the feed.")] = "ranked"
-    limit: Annotated[int, Field(ge=1, le=100, description="Items on a page.")] = DEFAULT_LIMIT
+    mode: FeedMode = "ranked"
+    limit: Annotated[int, Field(ge=1, le=100, description="Items on a page."), _whole(1, 100)] = DEFAULT_LIMIT
     cursor: CursorText = None
 
 
 class DeltaParameters(Parameters):
     """Of the changes of a feed."""
 
-    mode: Annotated[Mode, Field(description="Order of the feed.")] = "ranked"
+    mode: FeedMode = "ranked"
     since: Annotated[
         str,
         Field(description="`generation` of the feed the client holds; empty or not kept here = it holds none."),
@@ -87,22 +94,30 @@ class DeltaParameters(Parameters):
 class RecommendationParameters(Parameters):
     """Of friend recommendations."""
 
-    limit: Annotated[int, Field(ge=1, le=50, description="Items on a page.")] = DEFAULT_LIMIT
+    limit: Annotated[int, Field(ge=1, le=50, description="Items on a page."), _whole(1, 50)] = DEFAULT_LIMIT
     cursor: CursorText = None
 
 
 class DigestParameters(Parameters):
     """Of the list of digests."""
 
-    kind: Annotated[DigestKind | None, Field(description="Only digests of this kind.")] = None
-    limit: Annotated[int, Field(ge=1, le=100, description="Items on a page.")] = DEFAULT_LIMIT
+    kind: Annotated[
+        DigestKind | None,
+        Field(description="Only digests of this kind."),
+        accepted(f"write {', '.join(get_args(DigestKind))}, or leave it out"),
+    ] = None
+    limit: Annotated[int, Field(ge=1, le=100, description="Items on a page."), _whole(1, 100)] = DEFAULT_LIMIT
     cursor: CursorText = None
 
 
 class UsageParameters(Parameters):
     """Of metered use, days in the user's time zone."""
 
-    meter: Annotated[str | None, Field(max_length=100, description="Only this meter.")] = None
+    meter: Annotated[
+        str | None,
+        Field(max_length=100, description="Only this meter."),
+        accepted("write a meter's key, at most 100 characters"),
+    ] = None
     from_: Annotated[Day | None, Field(alias="from", description="First day; default: 30 days before `to`.")] = None
     to: Annotated[Day | None, Field(description="Day after the last; default: the day of `as_of`.")] = None
 
@@ -183,5 +198,5 @@ class PlanParameters(MetricParameters):
 class V1FeedParameters(Parameters):
     """Of the v1 feed."""
 
-    page: Annotated[int, Field(ge=1, le=500, description="Number of the page.")] = 1
-    per_page: Annotated[int, Field(ge=1, le=100, description="Items on a page.")] = DEFAULT_LIMIT
+    page: Annotated[int, Field(ge=1, le=500, description="Number of the page."), _whole(1, 500)] = 1
+    per_page: Annotated[int, Field(ge=1, le=100, description="Items on a page."), _whole(1, 100)] = DEFAULT_LIMIT

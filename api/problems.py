@@ -53,6 +53,8 @@ _RENAMED: Final = {413: "Content Too Large", 414: "URI Too Long"}
 
 _SHOWN: Final = 40
 """Characters of a bad value that are repeated in the answer."""
+UNEXPLAINED: Final = "see /docs for what is"
+"""For a parameter that does not say in its own words what it may be (api.parameters)."""
 
 
 class ProblemRaised(Exception):
@@ -145,7 +147,7 @@ def _advice(error: Mapping[str, Any]) -> str:
         return "this parameter is needed"
     given = str(error["input"])
     shown = repr(given[:_SHOWN]) + ("…" if len(given) > _SHOWN else "")
-    words = error.get("ctx", {}).get("error", "see /docs for what is")
+    words = error.get("ctx", {}).get("error", UNEXPLAINED)
     return f"{shown} is not accepted: {words}"
 
 

@@ -58,6 +58,33 @@ def test_a_parameter_that_is_not_valid_is_pointed_at(api, query, pointer):
     assert [error["pointer"] for error in body["errors"]] == [f"#/query/{pointer}"]
 
 
+@pytest.mark.parametrize(
+    ("path", "detail"),
+    [("feed?limit=x", "limit: 'x' is not accepted: write a whole number from 1 to 100"),
+     ("recommendations/friends?limit=51", "limit: '51' is not accepted: write a whole number from 1 to 50"),
+     ("feed?mode=best", "mode: 'best' is not accepted: write ranked or chronological"),
+     ("digests?kind=", "kind: '' is not accepted: write daily, weekdays, weekly, or leave it out"),
+     ("usage?from=22.11.2026", "from: '22.11.2026' is not accepted: write a date as YYYY-MM-DD"),
+     ("usage?to=2026-02-30",
+      "to: '2026-02-30' is not accepted: no such date in the calendar; write one as YYYY-MM-DD"),
+     (f"usage?meter={'m' * 101}", f"meter: '{'m' * 40}'… is not accepted: write a meter's key, at most 100 characters"),
+     ("usage?from=2026-11-22&to=2026-11-21",
+      "from: 2026-11-22 is not before to (2026-11-21, exclusive): choose an earlier day"),
+     ("usage?from=2026-01-01&to=2026-11-21",
+      "from: 2026-01-01 is 324 days before to (2026-11-21): ask for 90 days at most at a time"),
+     ("feed?limit=%00%0a", "limit: '\\x00\\n' is not accepted: write a whole number from 1 to 100")],
+)  # fmt: skip
+def test_what_is_wrong_is_told_by_name_with_what_was_given_and_what_is_accepted(api, path, detail):
+    assert problem(api.get(f"/v2/me/{path}", READER))["detail"] == detail
+
+
+@pytest.mark.parametrize("user_id", ["abc", "-1", "1" * 20])
+def test_a_malformed_user_id_is_told_in_the_same_words(api, user_id):
+    told = problem(api.request("GET", f"/v2/users/{user_id}/feed", token=api.token("mailer", "service")))
+    assert told["detail"] == f"user_id: '{user_id}' is not accepted: write a user's id, 1 to 19 digits"
+    assert [error["pointer"] for error in told["errors"]] == ["#/path/user_id"]
+
+
 @pytest.mark.parametrize("path", ["/v2/me/entitlements", "/v2/me/entitlements/posts", "/v1/digests", "/v2/me/digests"])
 def test_a_path_without_that_parameter_refuses_it(api, path):
     assert api.get(f"{path}?page=1", READER).status_code == 422
