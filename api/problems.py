@@ -98,8 +98,12 @@ def problem_response(
 
 def plain_problem(scope: Scope, status: int, detail: str, headers: Mapping[str, str] | None = None) -> Response:
     """The response of a problem that is fully told by its HTTP status (``about:blank``)."""
-    title = _RENAMED.get(status, http.HTTPStatus(status).phrase)
-    return _response(scope, "about:blank", title, status, detail, headers, ())
+    return _response(scope, "about:blank", title_of(status), status, detail, headers, ())
+
+
+def title_of(status: int) -> str:
+    """The name of an HTTP status."""
+    return _RENAMED.get(status, http.HTTPStatus(status).phrase)
 
 
 def _response(

@@ -20,9 +20,10 @@ from fastapi import FastAPI, Path, Request, Response
 from api.access import counted
 from api.auth import Principal
 from api.conditional import JSON, negotiated
+from api.examples import problem_example
 from api.problems import MEDIA_TYPE, ProblemRaised, invalid_parameter, plain_problem
 from api.runtime import runtime_of
-from store.payloads import Unsubscribe, Unsubscribed, UnsubscribeInvalid, leave_note, read_unsubscribe_token
+from store.payloads import BAD_LINK, Unsubscribe, Unsubscribed, UnsubscribeInvalid, leave_note, read_unsubscribe_token
 
 PATH: Final = "/v2/unsubscribe/{token}"
 HTML: Final = "text/html"
@@ -131,6 +132,8 @@ def install(app: FastAPI) -> None:
     errors: dict[int | str, dict[str, Any]] = {
         code: {"description": told, "content": problem} for code, told in refusals.items()
     }
+    example = problem_example(400, BAD_LINK, "invalid-parameter", "/v2/unsubscribe/x")
+    errors[400]["content"] = {MEDIA_TYPE: problem[MEDIA_TYPE] | {"examples": {"example": {"value": example}}}}
     shared: dict[str, Any] = {"response_class": Response, "tags": ["unsubscribe"]}
     page = {"description": "A page with a button.", "content": {HTML: {"schema": {"type": "string"}}}}
     app.add_api_route(
