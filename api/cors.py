@@ -18,7 +18,20 @@ from api.problems import TRACE_ID, problem_response
 
 METHODS: Final = ("GET",)
 SENT: Final = ("authorization", "if-none-match", "traceparent", "x-request-id")
-EXPOSED: Final = ("etag", "retry-after", "x-data-generation", "x-data-as-of", "x-request-id")
+EXPOSED: Final = (
+    "deprecation",
+    "etag",
+    "link",
+    "ratelimit",
+    "ratelimit-policy",
+    "retry-after",
+    "sunset",
+    "www-authenticate",
+    "x-data-as-of",
+    "x-data-generation",
+    "x-request-id",
+)
+"""What the guides tell clients to read, and the challenge of a 401; browsers hide every other header from a page."""
 
 
 class Cors(CORSMiddleware):

@@ -2,15 +2,19 @@
 
 import asyncio
 import logging
+import re
+from pathlib import Path
 
 import pytest
 
 from api.edge import MAX_BODY_BYTES, MAX_HEADER_BYTES, MAX_URL_BYTES, Edge
 from api.logs import trace_id
 from store.settings import ApiSettings, Settings
-from tests.support.api import READER, assert_shape, frames, running
+from tests.support.api import READER, UNKNOWN, assert_shape, frames, running
 from tests.support.serving import small_generation
 
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+GUIDES = "".join((DOCS / name).read_text() for name in ("api.md", "client-guide.md", "mobile.md"))
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 
 
@@ -229,3 +233,17 @@ def test_a_preflight_that_is_refused_is_a_problem_naming_the_header(open_to_page
 def test_a_page_of_another_origin_may_read_what_the_edge_refuses(open_to_pages):
     refused = open_to_pages.get("/v2/me/feed?a=" + "b" * MAX_URL_BYTES, READER, headers={"origin": PAGE})
     assert (refused.status_code, refused.headers["access-control-allow-origin"]) == (414, PAGE)
+
+
+def test_a_page_of_another_origin_may_read_every_header_it_is_told_to(open_to_pages):
+    quiet = {"content-type", "content-length", "cache-control", "vary"}  # pages may read these, or need not
+    asked = (("/v2/me/feed", READER), ("/v1/feed", READER), ("/v2/me/feed", UNKNOWN), ("/v2/me/feed", None))
+    answers = [open_to_pages.get(path, user, headers={"origin": PAGE}) for path, user in asked]
+    for answer in answers:
+        exposed = set(answer.headers["access-control-expose-headers"].split(", "))
+        told = {name for name in answer.headers if not name.startswith("access-control-")}
+        assert told - quiet <= exposed
+    sent = set().union(*(answer.headers for answer in answers))
+    assert exposed <= sent, "nothing is exposed that is never sent"
+    named = re.findall(r"`((?:RateLimit|Retry|Sunset|Deprecation|ETag|Link|X-Data|X-Request)[\w-]*)", GUIDES)
+    assert {name.lower() for name in named} <= exposed
