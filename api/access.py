@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from typing import Annotated, Final
 
 from fastapi import Path, Request
+from pydantic import StringConstraints
 
 from api.auth import Principal, TokenInvalid, user_id_of
+from api.parameters import accepted
 from api.problems import ProblemRaised, invalid_parameter
 from api.runtime import Runtime, generation_of, runtime_of
 from api.scopes import Scope
@@ -84,12 +86,21 @@ async def token_owner(request: Request) -> None:
     """``/v2/me``: the token's ``sub``."""
     user_id = request.state.principal.user_id
     if user_id is None:
-        detail = "This token's sub is no user: read /v2/users/{user_id}/… with the scope users:read."
+        detail = "This token's sub is no user id (1 to 19 digits, no leading zero): /v2/me is whoever the sub names. "
+        if "users:read" in request.state.principal.scopes:
+            detail += "Read /v2/users/{user_id}/… instead."
+        else:
+            detail += "Get a token whose sub is the user's id."
         raise ProblemRaised("forbidden", detail)
     request.state.subject = Subject(user_id, is_token_owner=True)
 
 
-UserId = Annotated[str, Path(pattern=r"^[0-9]{1,19}$", description="The user's id.", examples=["42"])]
+UserId = Annotated[
+    str,
+    StringConstraints(pattern=r"^[0-9]{1,19}$"),
+    accepted("write a user's id, 1 to 19 digits"),
+    Path(description="The user's id.", examples=["42"]),
+]
 
 
 async def named_user(request: Request, user_id: UserId) -> None:

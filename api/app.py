@@ -9,11 +9,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
-from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import WebSocketRoute
 from starlette.types import ASGIApp
 
 from api import docs, explorer, problems, routes
+from api.cors import Cors
 from api.edge import Edge
 from api.hot import Hot
 from api.instruments import handing_over
@@ -53,13 +53,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.router.routes.append(WebSocketRoute(PATH, live))
     app.add_middleware(Edge, settings=settings)
     if settings.api.cors_origins:
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=settings.api.cors_origins,
-            allow_methods=["GET"],
-            allow_headers=["authorization", "if-none-match", "traceparent", "x-request-id"],
-            expose_headers=["etag", "retry-after", "x-data-generation", "x-data-as-of", "x-request-id"],
-        )
+        app.add_middleware(Cors, origins=settings.api.cors_origins)
     return app
 
 

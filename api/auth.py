@@ -127,8 +127,10 @@ class Verifier:
         if not_before > now + NBF_LEEWAY_SECONDS:
             raise TokenInvalid("The token is not valid yet (nbf).")
         subject = claims.get("sub")
-        if not isinstance(subject, str) or not subject:
+        if subject is None or subject == "":
             raise TokenInvalid("The token has no sub.")
+        if not isinstance(subject, str):
+            raise TokenInvalid('The token\'s sub is not text: ids are written in quotes, as "42".')
         role = role_named(claims.get("role"))
         if role is None:
             raise TokenInvalid("The token's role is not one of user, service, analyst, operator.")

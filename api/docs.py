@@ -20,6 +20,8 @@ from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
 
 from api import routes
+from api.examples import add_examples
+from api.problems import KINDS, MEDIA_TYPE, title_of
 from api.scopes import DESCRIPTIONS, SCOPES
 from store.payloads import Problem
 
@@ -70,8 +72,10 @@ def described(app: FastAPI) -> dict[str, Any]:
     document = get_openapi(
         title="FlowForge API", version="2", openapi_version="3.1.0", description=_DESCRIPTION, routes=app.routes
     )
-    for parameter in _parameters(document):
-        parameter["schema"] = _without_null(parameter["schema"])
+    for operation in _operations(document):
+        for parameter in operation.get("parameters", ()):
+            parameter["schema"] = _without_null(parameter["schema"])
+        operation["responses"] = _with_the_edges(operation["responses"])
     components = document.setdefault("components", {})
     components["securitySchemes"] = {
         "bearer": {
@@ -86,6 +90,7 @@ def described(app: FastAPI) -> dict[str, Any]:
     schemas |= problem.pop("$defs", {})
     schemas["Problem"] = problem
     components["schemas"] = {name: schemas[name] for name in sorted(schemas)}
+    add_examples(document)
     return document
 
 
@@ -96,10 +101,23 @@ def openapi_text() -> str:
     return json.dumps(described(app), indent=2, ensure_ascii=False) + "\n"
 
 
-def _parameters(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _operations(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
     for operations in document["paths"].values():
-        for operation in operations.values():
-            yield from operation.get("parameters", ())
+        yield from operations.values()
+
+
+def _with_the_edges(responses: dict[str, Any]) -> dict[str, Any]:
+    """With what any request may be answered before or beside its operation (api.edge)."""
+    told = {str(status): title_of(status) for status in (413, 414, 431)} | {"500": KINDS["internal"][1]}
+    described = {
+        status: {
+            "description": title,
+            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        }
+        for status, title in told.items()
+    }
+    every = described | responses
+    return {status: every[status] for status in sorted(every)}
 
 
 def _without_null(schema: dict[str, Any]) -> dict[str, Any]:

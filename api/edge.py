@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.access import RATE
 from api.instruments import UNROUTED, instruments_of
 from api.logs import REQUEST_ID, RequestLog, request_id, trace_id
-from api.problems import plain_problem, problem_response
+from api.problems import TRACE_ID, plain_problem, problem_response
 from api.v1 import deprecation_headers
 from store.settings import Settings
 
@@ -28,7 +28,7 @@ _LOG: Final = logging.getLogger("flowforge.api")
 
 
 class Edge:
-    """Wraps ``app``; passes anything but HTTP through untouched."""
+    """Wraps ``app``. A WebSocket is given the id of its trace, and otherwise its own way (api.live)."""
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self.app = app
@@ -37,12 +37,12 @@ class Edge:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
+        given = dict(scope.get("headers", ()))
+        scope[TRACE_ID] = trace_id(given.get(b"traceparent"))
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        given = dict(scope["headers"])
-        scope["flowforge.trace_id"] = trace_id(given.get(b"traceparent"))
-        scope[REQUEST_ID] = request_id(given.get(b"x-request-id"), scope["flowforge.trace_id"])
+        scope[REQUEST_ID] = request_id(given.get(b"x-request-id"), scope[TRACE_ID])
         begun = time.perf_counter()
         answered = _Answer(scope, send, _common(self.settings, scope))
         try:
@@ -67,7 +67,7 @@ class Edge:
         except BodyTooLarge:
             await plain_problem(scope, 413, _BODY_DETAIL)(scope, receive, send)
         except Exception:
-            _LOG.exception("unhandled error, trace %s", scope["flowforge.trace_id"])
+            _LOG.exception("unhandled error, trace %s", scope[TRACE_ID])
             if send.has_started:
                 raise
             detail = "The error is logged under this trace_id; try again, and report the trace_id if it stays."

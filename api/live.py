@@ -15,7 +15,6 @@ import asyncio
 import contextlib
 import logging
 import random
-import re
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -32,7 +31,7 @@ from api.pages import Listing, row_of
 from api.problems import plain_problem
 from api.runtime import Runtime
 from store.payloads import FeedChanged, GenerationChanged, Ping
-from store.serving import Dataset, Generation
+from store.serving import Dataset, Generation, is_generation_id
 
 PATH: Final = "/v2/live"
 PROTOCOL: Final = "flowforge.v2"
@@ -41,7 +40,6 @@ BAD_TOKEN, EXPIRED, TOO_MANY, TOO_SLOW = 4401, 4408, 4429, 1008
 SLOTS: Final = 240
 CLOSE_SECONDS: Final = 5.0
 
-_GENERATION: Final = re.compile(r"^[0-9TZ]{22}-[0-9a-f]{12}$")
 _UNSEEN: Final = b'"is_unseen":true'
 _PING: Final = Ping(type="ping").model_dump_json()
 _LOG: Final = logging.getLogger("flowforge.api")
@@ -122,7 +120,7 @@ class Live:
         """What the client knows already: the generation in ``since``, else the one that is served."""
         current = self._runtime.generations.current()
         since = parse_qs(query.decode("latin-1")).get("since", [""])[0]
-        if not _GENERATION.match(since) or (current is not None and since == current.id):
+        if not is_generation_id(since) or (current is not None and since == current.id):
             return (None, (None, None)) if current is None else (current.id, self._tags(current, principal))
         known = await asyncio.to_thread(self._runtime.generations.get, since)
         return since, (None, None) if known is None else self._tags(known, principal)

@@ -14,7 +14,14 @@ from typing import Annotated, Any, Final
 from fastapi import Query, Request, Response
 
 from api.conditional import JSON, answer, negotiated, origin_of
-from api.parameters import MetricParameters
+from api.parameters import (
+    EngagementParameters,
+    GrowthParameters,
+    MetricParameters,
+    PlanParameters,
+    RetentionParameters,
+    RevenueParameters,
+)
 from api.periods import local_day, period
 from api.runtime import generation_of
 from store.payloads import (
@@ -50,27 +57,27 @@ ROWS: Final[dict[Metric, type[Payload]]] = {
 }
 
 
-async def growth(request: Request, query: Annotated[MetricParameters, Query()]) -> Response:
+async def growth(request: Request, query: Annotated[GrowthParameters, Query()]) -> Response:
     """New, retained, resurrected and churned users by period and segment."""
     return _metric(request, "growth", query)
 
 
-async def retention(request: Request, query: Annotated[MetricParameters, Query()]) -> Response:
+async def retention(request: Request, query: Annotated[RetentionParameters, Query()]) -> Response:
     """Cohorts and how many of them came back, by age."""
     return _metric(request, "retention", query)
 
 
-async def engagement(request: Request, query: Annotated[MetricParameters, Query()]) -> Response:
+async def engagement(request: Request, query: Annotated[EngagementParameters, Query()]) -> Response:
     """Daily, weekly and monthly active users and how often they come."""
     return _metric(request, "engagement", query)
 
 
-async def revenue(request: Request, query: Annotated[MetricParameters, Query()]) -> Response:
+async def revenue(request: Request, query: Annotated[RevenueParameters, Query()]) -> Response:
     """The ARR waterfall by month, currency and plan, with net and gross retention in parts per million."""
     return _metric(request, "revenue", query)
 
 
-async def plans(request: Request, query: Annotated[MetricParameters, Query()]) -> Response:
+async def plans(request: Request, query: Annotated[PlanParameters, Query()]) -> Response:
     """Subscriptions and ARR by day, plan and currency."""
     return _metric(request, "plans", query)
 

@@ -37,7 +37,9 @@ def period(start: date | None, end: date | None, today: date, default_days: int,
             raise invalid_parameter("to", f"choose a day at least {default_days} days after 0001-01-01")
         start = stop - timedelta(days=default_days)
     if start >= stop:
-        raise invalid_parameter("from", f"must be before to ({stop}): to is exclusive")
-    if (stop - start).days > max_days:
-        raise invalid_parameter("from", f"the period may span {max_days} days at most; ask for it in parts")
+        raise invalid_parameter("from", f"{start} is not before to ({stop}, exclusive): choose an earlier day")
+    days = (stop - start).days
+    if days > max_days:
+        told = f"{start} is {days} days before to ({stop}): ask for {max_days} days at most at a time"
+        raise invalid_parameter("from", told)
     return Period(start, stop)

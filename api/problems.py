@@ -9,7 +9,7 @@ from __future__ import annotations
 import http
 import json
 from collections.abc import Mapping, Sequence
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -20,6 +20,8 @@ from starlette.types import Scope
 
 MEDIA_TYPE: Final = "application/problem+json"
 TYPE_BASE: Final = "https://flowforge.example/problems/"
+TRACE_ID: Final = "flowforge.trace_id"
+"""Where the trace id of a request stands in its scope."""
 
 Slug = Literal[
     "unauthorized",
@@ -46,20 +48,31 @@ KINDS: Final[dict[Slug, tuple[int, str]]] = {
 }
 
 
+_RENAMED: Final = {413: "Content Too Large", 414: "URI Too Long"}
+"""Titles as RFC 9110 has them, where the standard library still has older ones."""
+
+_SHOWN: Final = 40
+"""Characters of a bad value that are repeated in the answer."""
+UNEXPLAINED: Final = "see /docs for what is"
+"""For a parameter that does not say in its own words what it may be (api.parameters)."""
+
+
 class ProblemRaised(Exception):
-    """A problem to answer with; ``detail`` says what to do about it."""
+    """A problem to answer with; ``detail`` says what to do about it, ``status`` is another one than its type's."""
 
     def __init__(
         self,
         slug: Slug,
         detail: str,
         *,
+        status: int | None = None,
         headers: Mapping[str, str] | None = None,
         errors: Sequence[tuple[str, str]] = (),
     ) -> None:
         super().__init__(detail)
         self.slug: Slug = slug
         self.detail = detail
+        self.status = status
         self.headers = dict(headers or {})
         self.errors = list(errors)
 
@@ -74,17 +87,23 @@ def problem_response(
     slug: Slug,
     detail: str,
     *,
+    status: int | None = None,
     headers: Mapping[str, str] | None = None,
     errors: Sequence[tuple[str, str]] = (),
 ) -> Response:
-    """The response of a problem of one of our types."""
-    status, title = KINDS[slug]
-    return _response(scope, TYPE_BASE + slug, title, status, detail, headers, errors)
+    """The response of a problem of one of our types; ``status`` where it is not the type's usual one."""
+    usual, title = KINDS[slug]
+    return _response(scope, TYPE_BASE + slug, title, status or usual, detail, headers, errors)
 
 
 def plain_problem(scope: Scope, status: int, detail: str, headers: Mapping[str, str] | None = None) -> Response:
     """The response of a problem that is fully told by its HTTP status (``about:blank``)."""
-    return _response(scope, "about:blank", http.HTTPStatus(status).phrase, status, detail, headers, ())
+    return _response(scope, "about:blank", title_of(status), status, detail, headers, ())
+
+
+def title_of(status: int) -> str:
+    """The name of an HTTP status."""
+    return _RENAMED.get(status, http.HTTPStatus(status).phrase)
 
 
 def _response(
@@ -102,7 +121,7 @@ def _response(
         "status": status,
         "detail": detail,
         "instance": scope["path"],
-        "trace_id": scope.get("flowforge.trace_id", ""),
+        "trace_id": scope.get(TRACE_ID, ""),
     }
     if errors:
         body["errors"] = [{"pointer": pointer, "detail": text} for pointer, text in errors]
@@ -112,9 +131,8 @@ def _response(
 
 async def _on_problem(request: Request, exception: Exception) -> Response:
     assert isinstance(exception, ProblemRaised)  # noqa: S101 - how the handler is registered
-    return problem_response(
-        request.scope, exception.slug, exception.detail, headers=exception.headers, errors=exception.errors
-    )
+    e = exception
+    return problem_response(request.scope, e.slug, e.detail, status=e.status, headers=e.headers, errors=e.errors)
 
 
 async def _on_validation(request: Request, exception: Exception) -> Response:
@@ -125,10 +143,16 @@ async def _on_validation(request: Request, exception: Exception) -> Response:
     return problem_response(request.scope, "invalid-parameter", detail, errors=errors)
 
 
-def _advice(error: Mapping[str, object]) -> str:
+def _advice(error: Mapping[str, Any]) -> str:
+    """What was given and what is accepted, in our words (api.parameters)."""
     if error["type"] == "extra_forbidden":
         return "this parameter is not known here: remove it"
-    return str(error["msg"])
+    if error["type"] == "missing":
+        return "this parameter is needed"
+    given = str(error["input"])
+    shown = repr(given[:_SHOWN]) + ("…" if len(given) > _SHOWN else "")
+    words = error.get("ctx", {}).get("error", UNEXPLAINED)
+    return f"{shown} is not accepted: {words}"
 
 
 async def _on_http(request: Request, exception: Exception) -> Response:

@@ -26,6 +26,7 @@ from pydantic import BaseModel, SecretStr
 from api.counting import COUNTS_FOLDER
 from api.keyring import KeyRing, KeysUnusable
 from api.logs import logging_config
+from store.payloads import cursor_keys
 from store.settings import Settings, load_settings
 
 HEADER_TIMEOUT_MS: Final = 5_000
@@ -122,7 +123,8 @@ def main(arguments: list[str] | None = None) -> None:
     options: Mapping[str, Any] = vars(parser.parse_args(arguments))
     settings = load_settings()
     try:
-        KeyRing(settings)
+        KeyRing(settings)  # here, so that a bad setting is said once: workers that fail are started again and again
+        cursor_keys(settings.home, [key.get_secret_value() for key in settings.secret.cursor_keys])
         serve(settings, **options)
     except (KeysUnusable, OSError, ValueError) as error:
         sys.exit(f"flowforge serve: the API could not be started: {error}")

@@ -20,9 +20,10 @@ from fastapi import FastAPI, Path, Request, Response
 from api.access import counted
 from api.auth import Principal
 from api.conditional import JSON, negotiated
+from api.examples import problem_example
 from api.problems import MEDIA_TYPE, ProblemRaised, invalid_parameter, plain_problem
 from api.runtime import runtime_of
-from store.payloads import Unsubscribe, Unsubscribed, UnsubscribeInvalid, leave_note, read_unsubscribe_token
+from store.payloads import BAD_LINK, Unsubscribe, Unsubscribed, UnsubscribeInvalid, leave_note, read_unsubscribe_token
 
 PATH: Final = "/v2/unsubscribe/{token}"
 HTML: Final = "text/html"
@@ -51,14 +52,12 @@ _FORM: Final = """<p>You will no longer get %(what)s. You can turn them on again
 <form method="post"><input type="hidden" name="List-Unsubscribe" value="One-Click">
 <button type="submit">Unsubscribe</button></form>"""
 
-Token = Annotated[str, Path(min_length=1, max_length=512, description="The signed token of the mail's link.")]
+Token = Annotated[str, Path(min_length=1, description="The signed token of the mail's link.")]
 
 
 async def unsubscribe_page(request: Request, token: Token) -> Response:
     """A page with a button that unsubscribes. Opening it, as mail scanners do, changes nothing."""
     asked = await _asked(request, token)
-    if isinstance(asked, Response):
-        return asked
     negotiated(request, HTML)
     return _page("Unsubscribe?", _FORM % {"what": _what(asked)})
 
@@ -69,8 +68,6 @@ async def unsubscribe(request: Request, token: Token) -> Response:
     The body is the form `List-Unsubscribe=One-Click`, URL-encoded or multipart. On disk when answered.
     """
     asked = await _asked(request, token)
-    if isinstance(asked, Response):
-        return asked
     media_type = negotiated(request, JSON, HTML)
     try:
         body = await asyncio.wait_for(request.body(), BODY_SECONDS)
@@ -90,12 +87,13 @@ async def unsubscribe(request: Request, token: Token) -> Response:
     return Response(said.model_dump_json(), media_type=JSON, headers={"cache-control": "no-store"})
 
 
-async def _asked(request: Request, token: str) -> Unsubscribe | Response:
-    """What the token stops; a problem for one that was changed."""
+async def _asked(request: Request, token: str) -> Unsubscribe:
+    """What the token stops; raises a 400 problem (the contract's status of a bad token) for any other text."""
     try:
         asked = read_unsubscribe_token(token, runtime_of(request).unsubscribe_keys)
     except UnsubscribeInvalid as error:
-        return plain_problem(request.scope, 400, str(error))
+        told = [("#/path/token", str(error))]
+        raise ProblemRaised("invalid-parameter", str(error), status=400, errors=told) from error
     # Counted as nobody's: who holds an old mail must not use up what its user may ask.
     await counted(request, Principal(str(asked.user_id), "anonymous", frozenset(), 0.0))
     return asked
@@ -134,6 +132,8 @@ def install(app: FastAPI) -> None:
     errors: dict[int | str, dict[str, Any]] = {
         code: {"description": told, "content": problem} for code, told in refusals.items()
     }
+    example = problem_example(400, BAD_LINK, "invalid-parameter", "/v2/unsubscribe/x")
+    errors[400]["content"] = {MEDIA_TYPE: problem[MEDIA_TYPE] | {"examples": {"example": {"value": example}}}}
     shared: dict[str, Any] = {"response_class": Response, "tags": ["unsubscribe"]}
     page = {"description": "A page with a button.", "content": {HTML: {"schema": {"type": "string"}}}}
     app.add_api_route(

@@ -63,7 +63,8 @@ def deprecation_headers(settings: Settings, path: str) -> dict[str, str]:
 async def v1_feed(request: Request, query: Annotated[V1FeedParameters, Query()]) -> Response:
     """A numbered page of the ranked feed; `page` × `per_page` may reach 500."""
     if query.page * query.per_page > MAX_REACH:
-        raise invalid_parameter("page", f"page × per_page may reach {MAX_REACH}; v2 pages by cursor without a bound")
+        told = f"page × per_page is {query.page * query.per_page}, and may reach {MAX_REACH}; v2 pages without a bound"
+        raise invalid_parameter("page", told)
     found = _items(request, "feed")
     start = (query.page - 1) * query.per_page
     models = [FeedItem.model_validate_json(f) for f in found.items[start : start + query.per_page]]

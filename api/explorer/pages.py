@@ -21,7 +21,7 @@ from api.auth import user_id_of
 from api.explorer import session, view
 from api.explorer.session import Refused
 from api.health import readiness
-from api.problems import ProblemRaised
+from api.problems import ProblemRaised, invalid_parameter
 from api.runtime import Runtime, runtime_of
 from api.withholding import Withholding
 from store.payloads.feed_words import POINTS, ago
@@ -89,6 +89,8 @@ def _page(
     }  # fmt: skip
     status = 200
     if generation is None:
+        if not _takes_html(request):
+            runtime.current()  # raises the problem of a world without data
         status = 503
     else:
         context |= {
@@ -98,6 +100,10 @@ def _page(
         }  # fmt: skip
         if context["asked"]:
             status = _add_person(context, runtime, generation, limit)
+            if status >= 400 and not _takes_html(request):
+                if status == 404:
+                    raise ProblemRaised("not-found", context["problem"])
+                raise invalid_parameter("user", context["problem"])
     return _html(request, "page.html", context, status)
 
 
@@ -162,13 +168,18 @@ async def sign_out(request: Request) -> Response:
 
 
 def _form(request: Request, refused: Refused) -> Response:
-    """The form to sign in with, and why it is shown; clients that take no HTML get a problem."""
+    """The form to sign in with, and why it is shown; what is no browser gets a problem."""
     challenge = {"www-authenticate": 'Bearer realm="flowforge"'}
-    if mails.HTML not in request.headers.get("accept", mails.HTML) and "*/*" not in request.headers.get("accept", ""):
+    if not _takes_html(request):
         raise ProblemRaised("unauthorized" if refused.status == 401 else "forbidden", refused.detail, headers=challenge)
     is_plain = refused.status == 401 and not request.cookies.get(session.COOKIE) and request.method == "GET"
     context = {"detail": None if is_plain else refused.detail, "principal": None}
     return _html(request, "sign_in.html", context, refused.status, challenge)
+
+
+def _takes_html(request: Request) -> bool:
+    """Whether an error is for a person to read: browsers name HTML, other clients at most ``*/*``."""
+    return mails.HTML in request.headers.get("accept", "")
 
 
 def _html(

@@ -74,10 +74,10 @@ def _by_age(rows: pl.DataFrame, definition: str) -> pl.DataFrame:
 
 
 def wilson(successes: str, trials: str) -> tuple[pl.Expr, pl.Expr]:
-    """Rule 23: Wilson's interval at z = 1.96, in float64."""
+    """Rule 23: Wilson's interval at z = 1.96, in float64; within [0, 1], which rounding would leave by a bit or two."""
     n, x = pl.col(trials).cast(pl.Float64), pl.col(successes).cast(pl.Float64)
     share = x / n
     centre = share + Z * Z / (2 * n)
     spread = Z * (share * (1 - share) / n + Z * Z / (4 * n * n)).sqrt()
     scale = 1 + Z * Z / n
-    return (centre - spread) / scale, (centre + spread) / scale
+    return ((centre - spread) / scale).clip(0, 1), ((centre + spread) / scale).clip(0, 1)

@@ -53,6 +53,7 @@ from store.payloads.social import (
 )
 from store.payloads.sorting import chronological_sort_key, etag_of, ranked_sort_key, score_of
 from store.payloads.unsubscribes import (
+    BAD_LINK,
     INBOX,
     Unsubscribe,
     UnsubscribeInvalid,
@@ -75,6 +76,7 @@ from store.payloads.v1 import (
 )
 
 __all__ = [
+    "BAD_LINK",
     "COLD_REASONS",
     "DEFAULT_LIMIT",
     "INBOX",

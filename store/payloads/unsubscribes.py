@@ -22,6 +22,7 @@ from store.payloads.signing import sealed, unsealed
 
 INBOX: Final = "inbox"
 EVERY_CATEGORY: Final = "all"
+BAD_LINK: Final = "The link was cut, changed, or signed with a former key: use the one of a newer mail."
 _PURPOSE: Final = "unsubscribe"
 _VERSION: Final = 1
 
@@ -53,7 +54,7 @@ def read_unsubscribe_token(text: str, keys: Sequence[bytes]) -> Unsubscribe:
     """Verify and read a token signed with any of ``keys``; raises :class:`UnsubscribeInvalid`."""
     body = unsealed(_PURPOSE, text, keys)
     if body is None:
-        raise UnsubscribeInvalid("The link was changed, or is too old: use the one of a newer mail.")
+        raise UnsubscribeInvalid(BAD_LINK)
     version, user_id, channel, category = body.decode().split("|")
     if int(version) != _VERSION:
         raise UnsubscribeInvalid("The link has a version that this server does not know.")

@@ -6,7 +6,7 @@ other module of ours.
 """
 
 from store.serving.dataset import STATES, CorruptGeneration, Dataset, DatasetInfo, Guards
-from store.serving.follower import GenerationEntry, Generations, Standing, Status
+from store.serving.follower import GenerationEntry, Generations, Standing, Status, is_generation_id
 from store.serving.frames import compressed, decompressed
 from store.serving.generation import Generation, GenerationCounts, GenerationInfo, read_info
 
@@ -25,5 +25,6 @@ __all__ = [
     "Status",
     "compressed",
     "decompressed",
+    "is_generation_id",
     "read_info",
 ]

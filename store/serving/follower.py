@@ -8,6 +8,7 @@ Lives here: the poll, the swap of one reference, the refusal of what is corrupt,
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,6 +22,8 @@ from store.serving.generation import MANIFEST, Facts, Generation, GenerationInfo
 FOLDER: Final = "generations"
 CURRENT: Final = "CURRENT"
 STANDING: Final = "_standing.json"
+
+_ID: Final = re.compile(r"[0-9TZ]{22}-[0-9a-f]{12}")
 
 Status = Literal["live", "retained", "pinned", "quarantined"]
 
@@ -42,6 +45,11 @@ class GenerationEntry:
     info: GenerationInfo
     status: Status
     published_at: datetime | None
+
+
+def is_generation_id(text: str) -> bool:
+    """Whether a text that came from outside could name a generation; any other is asked of no file system."""
+    return _ID.fullmatch(text) is not None
 
 
 def read_current(folder: Path) -> str | None:
@@ -132,7 +140,7 @@ class Generations:
             return None
         if (held := self._opened.get(generation_id)) is not None:
             return held[0]
-        if "/" in generation_id or not (self.folder / generation_id / MANIFEST).is_file():
+        if not is_generation_id(generation_id) or not (self.folder / generation_id / MANIFEST).is_file():
             return None
         with self._lock:
             return self._open(generation_id)

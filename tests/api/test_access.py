@@ -93,6 +93,18 @@ def test_what_cannot_be_a_user_id_is_a_parameter_problem(api, user_id):
     assert (response.status_code, slug(response)) == (422, "invalid-parameter")
 
 
+@pytest.mark.parametrize("sub", ["ada", "042", "9" * 20])
+def test_whose_sub_is_no_user_id_is_told_what_their_token_can_do(api, sub):
+    told = {
+        role: api.request("GET", "/v2/me/feed", token=api.token(sub, role)).json()["detail"]
+        for role in ("user", "service")
+    }
+    assert all("sub is no user id" in detail for detail in told.values())
+    assert "/v2/users/" in told["service"]
+    assert "/v2/users/" not in told["user"], "a user's token may not read there"
+    assert "Get a token whose sub is the user's id." in told["user"]
+
+
 def test_me_and_the_users_path_answer_the_same(api):
     service = api.token("mailer", "service")
     for path in PATHS.values():

@@ -93,6 +93,15 @@ def test_a_token_whose_claims_do_not_hold_is_refused(demo, changes):
         verifier(demo).verify(signed(demo_key(demo), "HS256", **changes))
 
 
+@pytest.mark.parametrize(
+    ("sub", "told"), [(None, "has no sub"), ("", "has no sub"), (42, "sub is not text"), (["42"], "sub is not text"),
+                      (0, "sub is not text"), (False, "sub is not text")]
+)  # fmt: skip
+def test_a_sub_that_is_missing_and_one_that_is_no_text_are_told_apart(demo, sub, told):
+    with pytest.raises(TokenInvalid, match=told):
+        verifier(demo).verify(signed(demo_key(demo), "HS256", sub=sub))
+
+
 def test_an_audience_may_be_one_of_several(demo):
     token = signed(demo_key(demo), "HS256", aud=["other", "flowforge"])
     assert verifier(demo).verify(token).user_id == 42

@@ -94,7 +94,11 @@ def test_the_generation_that_is_served_gives_an_empty_delta(moved):
     assert (delta["upserts"], delta["removes"], delta["is_full_resync"]) == ([], [], False)
 
 
-@pytest.mark.parametrize("since", ["", "20200101T000000000000Z-000000000000", "../../etc", "CURRENT"])
+@pytest.mark.parametrize(
+    "since",
+    ["", "20200101T000000000000Z-000000000000", "../../etc", "CURRENT", "..", "%00", "x" * 65, "1" * 3000,
+     "%F0%9F%90%88" * 200],
+)  # fmt: skip
 def test_a_generation_that_is_not_kept_means_everything_anew(moved, since):
     api, _ = moved
     delta = api.read(f"/v2/me/feed/delta?since={since}", READER)

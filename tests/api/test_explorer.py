@@ -20,6 +20,7 @@ from tests.support.revocations import entry, write_revocations
 from tests.support.serving import AS_OF, small_generation, table
 
 PAGE = "/explorer"
+BROWSER = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +46,7 @@ def sign_in(api: Api, token: str, **headers: str) -> Any:
 def test_only_operators_may_look(explorer: Api, role: Any, status: int):
     token = None if role is None else explorer.token(READER, role)
     for path in (PAGE, f"{PAGE}?user={READER}", f"{PAGE}/users/{READER}/digests/{'a' * 64}"):
-        answer = explorer.request("GET", path, token=token)
+        answer = explorer.request("GET", path, token=token, headers=BROWSER)
         assert answer.status_code == (404 if status == 200 and "digests" in path else status), path
         if status != 200:
             assert 'name="token"' in answer.text
@@ -57,9 +58,20 @@ def test_it_is_not_there_unless_it_is_enabled(api: Api):
         assert api.request(method, path, token=api.token("ops", "operator")).status_code == 404
 
 
-def test_a_client_that_takes_no_html_gets_a_problem(explorer: Api):
-    answer = explorer.request("GET", PAGE, headers={"accept": "application/json"})
-    assert (answer.status_code, answer.headers["content-type"]) == (401, "application/problem+json")
+@pytest.mark.parametrize("accept", ["application/json", "*/*"])
+def test_a_client_that_is_no_browser_gets_a_problem(explorer: Api, tmp_path: Path, accept: str):
+    def told(api: Api, path: str, token: str | None) -> str:
+        answer = api.request("GET", path, token=token, headers={"accept": accept})
+        assert answer.headers["content-type"] == "application/problem+json"
+        return f"{answer.status_code} {answer.json()['type'].rpartition('/')[2]}"
+
+    operator = explorer.token("ops", "operator")
+    assert told(explorer, PAGE, None) == "401 unauthorized"
+    assert told(explorer, PAGE, explorer.token(READER)) == "403 forbidden"
+    assert told(explorer, f"{PAGE}?user=nobody", operator) == "422 invalid-parameter"
+    assert told(explorer, f"{PAGE}?user={UNKNOWN}", operator) == "404 not-found"
+    with running(Settings(home=tmp_path, env="test", explorer=ExplorerSettings(enabled=True))) as empty:
+        assert told(empty, PAGE, empty.token("ops", "operator")) == "503 not-ready"
 
 
 def test_a_posted_token_becomes_a_cookie_that_only_the_explorer_gets(explorer: Api):
@@ -118,7 +130,8 @@ def test_the_page_may_run_nothing_and_load_nothing_from_elsewhere(explorer: Api)
 
 
 def test_what_is_asked_for_is_escaped(explorer: Api):
-    answer = explorer.request("GET", f"{PAGE}?user=%3Cscript%3Ex", token=explorer.token("ops", "operator"))
+    token = explorer.token("ops", "operator")
+    answer = explorer.request("GET", f"{PAGE}?user=%3Cscript%3Ex", token=token, headers=BROWSER)
     assert answer.status_code == 422
     assert "<script" not in answer.text
     assert "is no user id" in answer.text
@@ -190,7 +203,7 @@ def test_what_is_withheld_now_is_marked_and_stale_revocations_are_told(tmp_path:
 
 def test_before_the_first_generation_it_says_so(tmp_path: Path):
     with running(Settings(home=tmp_path, env="test", explorer=ExplorerSettings(enabled=True))) as api:
-        answer = api.request("GET", f"{PAGE}?user=1", token=api.token("ops", "operator"))
+        answer = api.request("GET", f"{PAGE}?user=1", token=api.token("ops", "operator"), headers=BROWSER)
         assert answer.status_code == 503
         assert "Nothing is published yet" in answer.text
 

@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from api import routes
+from api.problems import UNEXPLAINED
 from store.payloads import METRICS
 from tests.support.api import READER, assert_shape
 
@@ -55,3 +56,4 @@ def test_no_request_makes_the_api_fail(api, template, parts, query, headers, rol
     if response.status_code >= 400 and method != "HEAD":
         assert response.headers["content-type"] == "application/problem+json"
         assert_shape("Problem", response.json())
+        assert UNEXPLAINED not in response.json()["detail"], "a parameter without words of its own"

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import json
+import re
 import socket
 import time
 from collections import Counter
@@ -101,8 +102,11 @@ def test_a_client_that_does_not_speak_the_protocol_is_told_how(listening, offere
 
     response = asyncio.run(scene())
     assert response.status_code == 400
-    assert "flowforge.v2" in json.loads(response.body)["detail"]
-    assert_shape("Problem", json.loads(response.body))
+    told = json.loads(response.body)
+    assert_shape("Problem", told)
+    assert "flowforge.v2" in told["detail"]
+    assert re.fullmatch("[0-9a-f]{32}", told["trace_id"])
+    assert response.headers["content-type"] == "application/problem+json"
 
 
 @pytest.mark.parametrize("case", ["none", "nonsense", "another key", "a service", "an operator"])

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from api.edge import MAX_URL_BYTES
 from api.pages import by_member, by_newest, by_order, cut
 from store.payloads import Cursor, write_cursor
 from store.settings import RetentionSettings, Settings
@@ -141,6 +142,9 @@ def refusals(api):
         "cut off": f"{FEED}&cursor={cursor[:-3]}",
         "not ours": f"{FEED}&cursor=!!!",
         "empty": f"{FEED}&cursor=",
+        "longer than any of ours": f"{FEED}&cursor={cursor}{'A' * 2000}",
+        "as long as a URL may be": f"{FEED}&cursor=".ljust(MAX_URL_BYTES, "a"),
+        "no text of ours": f"{FEED}&cursor=%F0%9F%90%88%00",
         "another key": f"{FEED}&cursor={write_cursor(own, b'guessed')}",
         "padded": f"{FEED}&cursor={cursor}%3D%3D",
     }

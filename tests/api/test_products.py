@@ -12,7 +12,7 @@ from store.generations import rollback
 from store.payloads import METRICS
 from store.settings import Settings
 from tests.api.test_access import DIGEST
-from tests.support.api import EMPTY, READER, UNKNOWN, frames, published, running
+from tests.support.api import EMPTY, READER, UNKNOWN, contract, frames, published, running
 from tests.support.serving import AS_OF, small_generation
 
 
@@ -118,9 +118,37 @@ def test_a_metric_is_filtered_by_period_grain_and_currency(api):
     assert [row["currency"] for row in metric(api, "revenue?currency=EUR").json()["data"]] == ["EUR"]
 
 
-@pytest.mark.parametrize("path", ["engagement?grain=day", "revenue?grain=month", "growth?currency=EUR"])
-def test_a_filter_that_a_metric_has_no_field_for_changes_nothing(api, path):
-    assert metric(api, path).json()["data"] == metric(api, path.partition("?")[0]).json()["data"]
+@pytest.mark.parametrize("path", ["engagement?grain=day", "revenue?grain=month", "plans?grain=day"])
+def test_the_only_grain_of_a_metric_may_be_named(api, path):
+    rows = metric(api, path).json()["data"]
+    assert rows
+    assert rows == metric(api, path.partition("?")[0]).json()["data"]
+
+
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [("engagement?grain=week", "engagement is by day"), ("retention?grain=day", "retention is by week or month"),
+     ("revenue?grain=day", "revenue is by month"), ("plans?grain=month", "plans are by day"),
+     ("growth?currency=EUR", "no currency"), ("retention?currency=EUR", "no currency"),
+     ("engagement?currency=", "no currency")],
+)  # fmt: skip
+def test_a_filter_that_the_rows_of_a_metric_cannot_have_is_refused_saying_what_they_have(api, path, told):
+    name, _, value = path.partition("?")[2].partition("=")
+    response = metric(api, path)
+    assert (response.status_code, response.json()["type"].rpartition("/")[2]) == (422, "invalid-parameter")
+    assert response.json()["errors"][0]["pointer"] == f"#/query/{name}"
+    assert response.json()["detail"].startswith(f"{name}: {value!r} is not accepted: ")
+    assert told in response.json()["detail"]
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_every_metric_declares_the_parameters_of_the_contract(api, name):
+    declared = api.app.openapi()["paths"][f"/v2/metrics/{name}"]["get"]["parameters"]
+    (endpoint,) = [e for e in contract()["x-endpoints"] if "/v2/metrics/" in e]
+    assert name in endpoint
+    assert contract()["x-endpoints"][endpoint]["parameters"].partition(" (")[0] == "from to grain? currency?"
+    assert [each["name"] for each in declared] == ["from", "to", "grain", "currency"]
+    assert all(each["schema"]["type"] == "string" for each in declared)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from starlette.routing import WebSocketRoute
 
 from api import routes
 from api.docs import openapi_text
-from api.problems import KINDS
+from api.problems import KINDS, TYPE_BASE
 from api.scopes import SCOPES
 from store import payloads
 from store.payloads import METRICS
@@ -136,6 +136,49 @@ def test_every_path_of_the_contract_is_served(api):
     served = {f"{method.upper()} {path}" for path, item in api.app.openapi()["paths"].items() for method in item}
     served |= {f"WS {route.path}" for route in api.app.routes if isinstance(route, WebSocketRoute)}
     assert {e for e in contract()["x-endpoints"] if "|" not in e and "{any" not in e} - served == set()
+
+
+def answers(document):
+    """Every answer with a body of every operation."""
+    for path, item in document["paths"].items():
+        for method, operation in item.items():
+            for status, answer in operation["responses"].items():
+                for media_type, media in answer.get("content", {}).items():
+                    yield f"{method} {path} {status}", media_type, media
+
+
+def test_every_operation_tells_what_any_request_may_be_answered(api):
+    for path, item in api.app.openapi()["paths"].items():
+        for operation in item.values():
+            told = set(operation["responses"])
+            assert {"413", "414", "431", "500"} <= told, path
+            assert "429" in told or path in ("/livez", "/readyz", "/metrics"), path
+            assert list(operation["responses"]) == sorted(told), path
+
+
+def test_every_answer_in_the_document_has_an_example_of_its_shape(api):
+    document = api.app.openapi()
+    seen = set()
+    for where, media_type, media in answers(document):
+        if "json" not in media_type:
+            continue
+        (example,) = media["examples"].values()
+        if "$ref" in example:
+            example = document["components"]["examples"][example["$ref"].rpartition("/")[2]]
+        name = media["schema"]["$ref"].rpartition("/")[2]
+        assert_shape(name, example["value"])
+        seen.add(name)
+        if name == "Problem":
+            value = example["value"]
+            assert str(value["status"]) == where.rpartition(" ")[2], where
+            assert value["type"] == "about:blank" or value["type"].removeprefix(TYPE_BASE) in KINDS, where
+    assert seen == set(contract()["x-examples"]) - NOT_IN_OPENAPI
+
+
+def test_the_examples_of_the_document_are_those_of_the_contract():
+    ours = json.loads((ROOT / "api" / "examples.json").read_text())
+    theirs = contract()["x-examples"]
+    assert ours == {name: value for name, value in theirs.items() if name not in NOT_IN_OPENAPI | {"Problem"}}
 
 
 def test_the_document_in_the_docs_is_current():

@@ -138,12 +138,18 @@ def test_a_person_who_clicks_sees_a_page(app):
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-@pytest.mark.parametrize("change", [lambda t: t[:-2], lambda t: t + "A", lambda t: "x", lambda t: t.upper()])
+@pytest.mark.parametrize(
+    "change", [lambda t: t[:-2], lambda t: t + "A", lambda t: "x", lambda t: t.upper(), lambda t: "a" * 3000,
+               lambda t: "%F0%9F%90%88", lambda t: "%00"]
+)  # fmt: skip
 def test_a_changed_link_is_a_problem(app, home, method, change):
     path, _, token = link(app).rpartition("/")
     response = app.request(method, f"{path}/{change(token)}", data=FORM if method == "POST" else None)
-    assert response.status_code == 400
-    assert_shape("Problem", response.json())
+    told = response.json()
+    assert_shape("Problem", told)
+    assert (response.status_code, told["type"].rpartition("/")[2]) == (400, "invalid-parameter")
+    assert [error["pointer"] for error in told["errors"]] == ["#/path/token"]
+    assert "old" not in told["detail"], "links do not expire"
     assert notes(home) == []
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from datetime import date, timedelta
 
 import polars as pl
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
+from assets.premium.cohorts import wilson
 from assets.premium.suppression import merge_small, merged_cells, withhold
 from store.settings import PremiumSettings
 from tests.support.premium import Row, World, at, compute, event, meter, plan, user, version
@@ -153,6 +155,33 @@ def test_an_interval_is_wilsons() -> None:
         assert abs(row["interval_low"] - low) < 1e-9
         assert abs(row["interval_high"] - high) < 1e-9
     assert rows.filter(pl.col("is_censored"))["interval_low"].null_count() == rows["is_censored"].sum()
+
+
+@given(trials=st.integers(1, 10**9), share=st.floats(0, 1))
+@example(trials=5, share=1.0)
+@example(trials=5, share=0.0)
+def test_an_interval_lies_within_0_and_1_around_its_share(trials: int, share: float) -> None:
+    successes = round(trials * share)
+    low, high = wilson("x", "n")
+    (row,) = pl.DataFrame({"x": [successes], "n": [trials]}).select(low.alias("low"), high.alias("high")).rows()
+    assert 0 <= row[0] <= row[1] <= 1
+    assert row[0] <= successes / trials + 1e-9
+    assert row[1] >= successes / trials - 1e-9
+
+
+def test_the_bounds_of_an_interval_change_no_other_bit() -> None:
+    """Wilson's formula as Python computes it, operation by operation: the same float64 wherever it is a share."""
+    counts = [(x, n) for n in range(1, 121) for x in range(n + 1)]
+    low, high = wilson("x", "n")
+    rows = pl.DataFrame(counts, schema=["x", "n"], orient="row").select(low.alias("low"), high.alias("high")).rows()
+    beyond = 0
+    for (x, n), ours in zip(counts, rows, strict=True):
+        share, z = x / n, 1.96
+        spread = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+        plain = [(share + z * z / (2 * n) + side) / (1 + z * z / n) for side in (-spread, spread)]
+        beyond += not 0 <= plain[0] <= plain[1] <= 1
+        assert ours == tuple(min(max(each, 0.0), 1.0) for each in plain), (x, n)
+    assert beyond, "otherwise this shows nothing"
 
 
 def test_as_of_between_months_judges_dominance_at_the_last_complete_one() -> None:
