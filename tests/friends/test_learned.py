@@ -17,6 +17,7 @@ from polars.testing import assert_frame_equal
 
 from assets.frame import Result
 from assets.friends import boosting, signals, training
+from assets.friends.config import HASH_HOLD_OUTS, HASH_PARTS, LEAST_POSITIVES
 from assets.friends.engine import Engine
 from quality.contract import judge
 from quality.registry import REGISTRY
@@ -54,6 +55,14 @@ def circles(*, is_timed: bool = False, seed: int = 5) -> dict[str, list[dict[str
             for i in range(9)
         ],
     }  # fmt: skip
+
+
+def test_a_friendship_counts_once_among_those_to_learn_from_though_either_side_is_a_row() -> None:
+    world = circles()
+    world["staged_friendships"] = world["staged_friendships"][: (LEAST_POSITIVES - 10) * HASH_PARTS // HASH_HOLD_OUTS]
+    model = run(world, CONFIG).tables["friend_model"]
+    assert not model["is_learned"].any()
+    assert "too few friendships to learn from" in model["evaluation"][0]
 
 
 @pytest.mark.parametrize("is_timed", [False, True], ids=["hash hold-outs", "hold-out by time"])

@@ -64,6 +64,13 @@ def test_a_source_that_is_switched_off_proposes_nothing() -> None:
     assert row(without, 1, 3)["sources"] == ["popular"]
 
 
+def test_pagerank_alone_reaches_two_to_four_steps_far() -> None:
+    tables = {"staged_users": users(*range(1, 7)), "staged_friendships": friendships(*((n, n + 1) for n in range(1, 6)))}
+    alone = run(tables, FriendsSettings(ranker="fixed_weights", sources=("pagerank",)))
+    assert shown(alone, 1) == [3, 4, 5]
+    assert row(alone, 1, 3)["sources"] == ["pagerank"]
+
+
 def test_a_variant_is_a_stable_hash_of_viewer_and_salt() -> None:
     ids = np.arange(1, 2001, dtype=np.int64)
     names = [variant.name for variant in VARIANTS]
