@@ -65,8 +65,11 @@ def test_a_source_that_is_switched_off_proposes_nothing() -> None:
 
 
 def test_pagerank_alone_reaches_two_to_four_steps_far() -> None:
-    tables = {"staged_users": users(*range(1, 7)), "staged_friendships": friendships(*((n, n + 1) for n in range(1, 6)))}
-    alone = run(tables, FriendsSettings(ranker="fixed_weights", sources=("pagerank",)))
+    chain = friendships(*((n, n + 1) for n in range(1, 6)))
+    alone = run(
+        {"staged_users": users(*range(1, 7)), "staged_friendships": chain},
+        FriendsSettings(ranker="fixed_weights", sources=("pagerank",)),
+    )
     assert shown(alone, 1) == [3, 4, 5]
     assert row(alone, 1, 3)["sources"] == ["pagerank"]
 
