@@ -238,7 +238,12 @@ class QualitySettings(Group):
 
     reject_rows: int = Field(5, ge=0, description="Rejected rows per rule that are always tolerated.")
     reject_ppm: int = Field(1000, ge=0, description="Rejected rows per rule and million that are tolerated.")
-    drift_rows_percent: int = Field(50, ge=1, description="Row count change against the live generation.")
+    drift_rows_percent: int = Field(
+        50, ge=1, description="Change of the population (rows of `users` and alike) against the live generation."
+    )
+    drift_growth_rows: int = Field(
+        1000, ge=0, description="Growth is judged from so many live rows on: a young population may double in an hour."
+    )
 
 
 class RetentionSettings(Group):

@@ -29,7 +29,10 @@ AsOf = Annotated[
 def run(
     as_of: AsOf = None,
     accept_drift: Annotated[
-        bool, typer.Option("--accept-drift", help="Publish although row counts moved beyond the drift gate.")
+        bool,
+        typer.Option(
+            "--accept-drift", help="Publish although the population moved beyond the drift gate (QUALITY__DRIFT_…)."
+        ),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as one JSON object.")] = False,
 ) -> None:
