@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import socket
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -24,6 +23,7 @@ from pydantic import BaseModel, SecretStr
 from api.counting import COUNTS_FOLDER
 from api.keyring import KeyRing, KeysUnusable
 from api.logs import logging_config
+from store.ports import PortTaken, check_port, claimed_port
 from store.settings import Settings, load_settings
 
 HEADER_TIMEOUT_MS: Final = 5_000
@@ -36,16 +36,17 @@ def serve(settings: Settings, *, host: str | None = None, port: int | None = Non
     """Serve the API until SIGTERM or SIGINT; open requests are finished first.
 
     ``host``, ``port`` and ``workers`` default to ``settings.api``; port 0 takes any free one. A half-sent
-    header closes the connection after 5 s, a dead worker is replaced.
+    header closes the connection after 5 s, a dead worker is replaced. Raises :class:`store.ports.PortTaken` when
+    another process listens on the port.
     """
-    address, chosen = host or settings.api.host, settings.api.port if port is None else port
+    address, wanted = host or settings.api.host, settings.api.port if port is None else port
     os.environ |= environment_of(settings)
-    with _shared_counts(workers or settings.api.workers):
+    with claimed_port(address, wanted) as chosen, _shared_counts(workers or settings.api.workers):
         Granian(
             "api.app:app_from_environment",
             factory=True,
             address=address,
-            port=chosen or free_port(address),
+            port=chosen,
             interface=Interfaces.ASGI,
             workers=workers or settings.api.workers,
             backlog=BACKLOG,
@@ -69,8 +70,7 @@ def _shared_counts(workers: int) -> Iterator[None]:
 
 def free_port(address: str) -> int:
     """A port that was free a moment ago."""
-    with socket.create_server((address, 0)) as listener:
-        return int(listener.getsockname()[1])
+    return check_port(address, 0)
 
 
 def environment_of(settings: Settings) -> dict[str, str]:
@@ -109,7 +109,7 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         KeyRing(settings)
         serve(settings, **options)
-    except (KeysUnusable, OSError, ValueError) as error:
+    except (KeysUnusable, PortTaken, OSError, ValueError) as error:
         sys.exit(f"flowforge serve: the API could not be started: {error}")
 
 

@@ -63,13 +63,18 @@ def only_tailer(home: Path, *, wait: threading.Event | None = None) -> Iterator[
     path = home / FOLDER / LOCK
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+") as file:
+        is_told = False
         while True:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
+                runs = f"process {path.read_text().strip()} tails for {home} already"
+                if wait is not None and not is_told:
+                    _LOG.info("%s: standing by until it ends", runs)
+                    is_told = True
                 if wait is None or wait.wait(0.5):
-                    raise TailerRuns(f"process {path.read_text().strip()} tails for {home} already") from None
+                    raise TailerRuns(runs) from None
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()
