@@ -17,6 +17,7 @@ from dagster import DagsterEvent, DagsterEventType
 
 from assets.factory import SNAPSHOT_TAG
 from assets.published.defs import ACCEPT_DRIFT_TAG
+from assets.snapshot.defs import BELONGS_TO, TAKEN
 from pipelines.definitions import build_defs
 from pipelines.housekeeping import keep_house
 from pipelines.instance import COMMAND_TAG, end_dead_runs, open_instance
@@ -29,6 +30,7 @@ from store.settings import Settings
 from store.source import source_url
 from store.worlds import remember, world_of
 
+OURS = ("assets", "pipelines", "quality", "store")
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
@@ -67,11 +69,13 @@ def refresh(
     as_of: datetime | None = None,
     accept_drift: bool = False,
     listener: Listener | None = None,
+    now: datetime | None = None,
 ) -> Refresh:
     """Run everything once; the previous generation keeps serving unless a new one is published.
 
     Without ``as_of`` a snapshot is taken; with it, the newest stored one that is not younger is used.
-    ``accept_drift`` publishes although row counts moved more than the drift gate allows.
+    ``accept_drift`` publishes although row counts moved more than the drift gate allows. ``now`` is when the
+    run begins: an hour that turns before its snapshot is taken makes it a run of the new one.
     Raises :class:`RunRefused` when there is no such snapshot or another run is going on.
     """
     lake = Lake(settings.home)
@@ -81,6 +85,8 @@ def refresh(
     tags = COMMAND_TAG | ({ACCEPT_DRIFT_TAG: "true"} if accept_drift else {})
     selection: list[dg.AssetKey] | None = None
     definitions = build_defs(settings)
+    graph = definitions.resolve_asset_graph()
+    without_snapshot = sorted(k for k in graph.materializable_asset_keys if graph.get(k).group_name != HOURLY_GROUPS[0])
     job = definitions.resolve_job_def("refresh_all")
     if as_of is not None:
         stored = next((m for i in reversed(lake.snapshot_ids()) if (m := lake.snapshot(i)).as_of <= as_of), None)
@@ -90,15 +96,19 @@ def refresh(
             )
         key = key_of(partitions, stored.as_of)
         tags[SNAPSHOT_TAG] = stored.id
-        graph = definitions.resolve_asset_graph()
-        selection = sorted(k for k in graph.materializable_asset_keys if graph.get(k).group_name != HOURLY_GROUPS[0])
+        selection = without_snapshot
     else:
         record = read_home(settings.home)
-        key = key_of(partitions, record.as_of if record else datetime.now(UTC))
+        key = key_of(partitions, record.as_of if record else now or datetime.now(UTC))
     with only_run(settings.home), open_instance(settings.home) as instance:
         end_dead_runs(instance)
         lake.sweep()
-        done = _execute(job, instance, key, tags, selection, listener)
+        done, turned = _execute(job, instance, key, tags, selection, listener)
+        if BELONGS_TO in turned:
+            # Nobody asked for a partition: the key follows from the snapshot, and one that was taken is used.
+            if TAKEN in turned:
+                tags[SNAPSHOT_TAG], selection = turned[TAKEN], without_snapshot
+            done, _ = _execute(job, instance, turned[BELONGS_TO], tags, selection, listener)
         if done.is_success:
             keep_house(settings, instance)
         return done
@@ -117,7 +127,8 @@ def _execute(
     tags: dict[str, str],
     selection: list[dg.AssetKey] | None,
     listener: Listener | None,
-) -> Refresh:
+) -> tuple[Refresh, dict[str, str]]:
+    """The outcome, and which partition it should have been where the hour turned meanwhile."""
     run_id = str(uuid.uuid4())
     if listener is not None:
         instance.add_event_listener(run_id, lambda entry: _tell(listener, entry))
@@ -130,7 +141,7 @@ def _execute(
         run_config=QUIET,
         raise_on_error=False,
     )
-    return _outcome(result, run_id, key)
+    return _outcome(result, run_id, key), _turned(result)
 
 
 _SAID = {
@@ -174,6 +185,13 @@ def _outcome(result: dg.ExecuteInProcessResult, run_id: str, key: str) -> Refres
     return Refresh(run_id, key, result.success, list(steps.values()), generation, "; ".join(errors) or None)
 
 
+def _turned(result: dg.ExecuteInProcessResult) -> dict[str, str]:
+    """What the snapshot's refusal of the run's partition says beside its message; empty without one."""
+    failures = [e.step_failure_data.user_failure_data for e in result.all_events if e.is_step_failure]
+    told = {key: str(value.value) for failure in failures if failure for key, value in failure.metadata.items()}
+    return told if BELONGS_TO in told else {}
+
+
 def _add(step: Step, metadata: dict[str, Any]) -> None:
     step.is_reused = bool(metadata.get("is_reused", False))
     step.rows_out = (step.rows_out or 0) + int(metadata.get("dagster/row_count") or 0)
@@ -195,4 +213,13 @@ def _cause(event: DagsterEvent) -> str:
     error = event.step_failure_data.error
     while error is not None and error.cause is not None:
         error = error.cause
-    return error.message.strip() if error is not None else "failed"
+    return _readable(error.message.strip(), error.cls_name) if error is not None else "failed"
+
+
+def _readable(message: str, cls_name: str | None) -> str:
+    """``message`` without the path of its class; our own refusals are sentences and need no class at all."""
+    path, colon, told = message.partition(": ")
+    if not told or path.rpartition(".")[2] != cls_name:
+        return message
+    is_sentence = path.partition(".")[0] in OURS or path.endswith(".events.Failure")
+    return told if is_sentence else f"{cls_name}{colon}{told}"
