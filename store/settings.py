@@ -56,7 +56,9 @@ class LedgerSettings(Group):
     """The digest delivery ledger."""
 
     url: str | None = Field(
-        None, description="SQLAlchemy URL of the ledger; unset = database `flowforge` on the embedded server."
+        None,
+        description="SQLAlchemy URL of the ledger; unset = database `flowforge` on the embedded server, which is "
+        "started for it where SOURCE__URL names another one.",
     )
 
 

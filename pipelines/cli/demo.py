@@ -106,7 +106,7 @@ def _wanted(settings: Settings, world: Path | None, users: int, seed: int) -> Wa
 def _make_room(home: Path, wanted: Wanted) -> None:
     """Start a home that holds something else anew; never touch what the platform did not write."""
     record = read_home(home)
-    if record is None and (home / "lake").exists() and not (home / "postgres").exists():
+    if record is None and (home / "lake").exists():  # a Postgres beside it may be there for the ledger alone
         fail(f"{home} holds data of a live source; choose another FLOWFORGE_HOME for the demo")
     if record is not None and record.origin != wanted.origin:
         out.print(
