@@ -24,7 +24,7 @@ from api.counting import COUNTS_FOLDER
 from api.keyring import KeyRing, KeysUnusable
 from api.logs import logging_config
 from store.ports import PortTaken, check_port, claimed_port
-from store.settings import Settings, load_settings
+from store.settings import Settings, SettingsInvalid, load_settings
 
 HEADER_TIMEOUT_MS: Final = 5_000
 MAX_REQUEST_HEAD_BYTES: Final = 64 * 1024
@@ -105,7 +105,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--port", type=int, default=None)
     parser.add_argument("--workers", type=int, default=None)
     options: Mapping[str, Any] = vars(parser.parse_args(arguments))
-    settings = load_settings()
+    try:
+        settings = load_settings()
+    except SettingsInvalid as error:
+        parser.error(str(error))
     try:
         KeyRing(settings)
         serve(settings, **options)
