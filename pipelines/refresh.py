@@ -24,6 +24,7 @@ from pipelines.instance import COMMAND_TAG, end_dead_runs, open_instance
 from pipelines.jobs import HOURLY_GROUPS
 from pipelines.partitions import key_of, partitions_of
 from pipelines.run_lock import RunRefused, only_run
+from store.generations import live
 from store.home import read_home
 from store.lake import Lake
 from store.settings import Settings
@@ -56,7 +57,12 @@ class Refresh:
     is_success: bool
     steps: list[Step]
     generation: str | None
+    """The generation that it made live, or found live already."""
     error: str | None
+    not_served: str | None = None
+    """Why the generation that it computed is not live, naming it."""
+    was_live: bool = False
+    """Whether ``generation`` was live before: the run changed nothing that is served."""
 
 
 Listener = Callable[[str, str], None]
@@ -103,12 +109,14 @@ def refresh(
     with only_run(settings.home), open_instance(settings.home) as instance:
         end_dead_runs(instance)
         lake.sweep()
+        before = live(settings.home)
         done, turned = _execute(job, instance, key, tags, selection, listener)
         if BELONGS_TO in turned:
             # Nobody asked for a partition: the key follows from the snapshot, and one that was taken is used.
             if TAKEN in turned:
                 tags[SNAPSHOT_TAG], selection = turned[TAKEN], without_snapshot
             done, _ = _execute(job, instance, turned[BELONGS_TO], tags, selection, listener)
+        done.was_live = done.generation is not None and done.generation == before
         if done.is_success:
             keep_house(settings, instance)
         return done
@@ -161,6 +169,7 @@ def _tell(listener: Listener, entry: Any) -> None:
 def _outcome(result: dg.ExecuteInProcessResult, run_id: str, key: str) -> Refresh:
     steps: dict[str, Step] = {}
     generation: str | None = None
+    not_served: str | None = None
     errors: list[str] = []
     for event in result.all_events:
         name = event.step_key
@@ -175,14 +184,17 @@ def _outcome(result: dg.ExecuteInProcessResult, run_id: str, key: str) -> Refres
             materialization = event.step_materialization_data.materialization
             metadata: dict[str, Any] = {k: v.value for k, v in materialization.metadata.items()}
             _add(step, metadata)
-            generation = metadata["generation"] if metadata.get("is_live") else generation
+            if metadata.get("is_live"):
+                generation = metadata["generation"]
+            elif "generation" in metadata:
+                not_served = f"generation {metadata['generation']} is not live: {metadata['reason']}"
         elif event.event_type == DagsterEventType.ASSET_CHECK_EVALUATION:
             evaluation = event.asset_check_evaluation_data
             if not evaluation.passed:
                 step.problems.append(_problem(name, evaluation.asset_key.to_user_string(), evaluation.description))
     for step in steps.values():
         step.problems = list(dict.fromkeys(step.problems))
-    return Refresh(run_id, key, result.success, list(steps.values()), generation, "; ".join(errors) or None)
+    return Refresh(run_id, key, result.success, list(steps.values()), generation, "; ".join(errors) or None, not_served)
 
 
 def _turned(result: dg.ExecuteInProcessResult) -> dict[str, str]:

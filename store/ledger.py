@@ -23,7 +23,7 @@ from store.payloads import INBOX, UnsubscribeInvalid, read_note
 from store.payloads.unsubscribes import EVERY_CATEGORY
 from store.pg_binaries import PostgresNotFound
 from store.settings import Settings
-from store.source import PLATFORM_SCHEMA, embedded_server, migrations, sqlalchemy_url, transaction
+from store.source import PLATFORM_SCHEMA, embedded_server, first_line, migrations, sqlalchemy_url, transaction
 
 VERSION_TABLE: Final = "alembic_version_ledger"
 STALE_DRAFT_SECONDS: Final = 3600.0
@@ -135,10 +135,9 @@ class Bookkeeper:
             migrate_ledger(url)
             return book_unsubscribes(home, url)
         except (sa.exc.SQLAlchemyError, EmbeddedPostgresError, PostgresNotFound, OSError, ValueError) as error:
-            reason = (str(error).strip() or type(error).__name__).partition("\n")[0]
             raise LedgerAway(
                 f"unsubscriptions cannot be booked: {waiting} kept in {home / INBOX} until the ledger can be had "
-                f"({_named(self._settings)}): {reason}"
+                f"({_named(self._settings)}): {first_line(error)}"
             ) from error
 
     def book_or_say(self) -> None:

@@ -19,7 +19,7 @@ from store.embedded import EmbeddedPostgresError
 from store.ledger import Bookkeeper, LedgerAway
 from store.pg_binaries import PostgresNotFound
 from store.settings import Settings, load_settings
-from store.source import embedded_server
+from store.source import embedded_server, first_line
 from store.tailer import Tailer, TailerRuns, only_tailer
 
 PARENT_SECONDS: Final = 0.5
@@ -64,7 +64,7 @@ def revocations(
     except LedgerAway as error:
         fail(str(error), UNAVAILABLE)
     except (sa.exc.SQLAlchemyError, EmbeddedPostgresError, PostgresNotFound, OSError) as error:
-        fail(f"the source cannot be read: {error}", UNAVAILABLE)
+        fail(f"the source cannot be read: {first_line(error)}", UNAVAILABLE)
 
 
 def _stopped(parent: int | None) -> threading.Event:
