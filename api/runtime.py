@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import AsyncIterator, Callable
 from typing import Final, cast
 
@@ -40,6 +41,7 @@ class Runtime:
         self.revocations = Revocations(settings.home, settings.revocations_mode, settings.revocations.stale_seconds)
         self.withholding = Withholding(self.revocations)
         self._is_alarmed = False
+        self._begun = time.monotonic()
         configured = [key.get_secret_value() for key in settings.secret.cursor_keys]
         self.cursor_keys = cursor_keys(settings.home, configured)
         configured = [key.get_secret_value() for key in settings.secret.unsubscribe_keys]
@@ -66,9 +68,13 @@ class Runtime:
         self._watch_revocations()
 
     def _watch_revocations(self) -> None:
-        """Say once when revocations grow older than the alert's bound, and once when they are fresh again."""
+        """Say once when revocations grow older than the alert's bound, and once when they are fresh again.
+
+        A tailer is started with the server: it has the same bound from then on for its first reading.
+        """
         age, limit = self.revocations.age_seconds(), self.settings.revocations.alert_seconds
-        is_late = self.revocations.mode != "off" and (age is None or age > limit)
+        has_had_time = time.monotonic() - self._begun > limit
+        is_late = self.revocations.mode != "off" and has_had_time and (age is None or age > limit)
         if is_late and not self._is_alarmed:
             told = "were never read" if age is None else f"are {age:.0f} s old"
             _LOG.error("revocations %s, alert from %g s: is `flowforge revocations` running? %s",

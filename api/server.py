@@ -11,7 +11,6 @@ import gc
 import importlib
 import json
 import os
-import socket
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -27,7 +26,8 @@ from api.counting import COUNTS_FOLDER
 from api.keyring import KeyRing, KeysUnusable
 from api.logs import logging_config
 from store.payloads import cursor_keys
-from store.settings import Settings, load_settings
+from store.ports import PortTaken, check_port, claimed_port
+from store.settings import Settings, SettingsInvalid, load_settings
 
 HEADER_TIMEOUT_MS: Final = 5_000
 MAX_REQUEST_HEAD_BYTES: Final = 64 * 1024
@@ -40,17 +40,18 @@ def serve(settings: Settings, *, host: str | None = None, port: int | None = Non
     """Serve the API until SIGTERM or SIGINT; open requests are finished first.
 
     ``host``, ``port`` and ``workers`` default to ``settings.api``; port 0 takes any free one. A half-sent
-    header closes the connection after 5 s, a dead worker is replaced.
+    header closes the connection after 5 s, a dead worker is replaced. Raises :class:`store.ports.PortTaken` when
+    another process listens on the port.
     """
-    address, chosen = host or settings.api.host, settings.api.port if port is None else port
+    address, wanted = host or settings.api.host, settings.api.port if port is None else port
     os.environ |= environment_of(settings)
-    with _shared_counts(workers or settings.api.workers):
+    with claimed_port(address, wanted) as chosen, _shared_counts(workers or settings.api.workers):
         _load_app()
         Granian(
             "api.app:app_from_environment",
             factory=True,
             address=address,
-            port=chosen or free_port(address),
+            port=chosen,
             interface=Interfaces.ASGI,
             workers=workers or settings.api.workers,
             backlog=BACKLOG,
@@ -85,8 +86,7 @@ def _shared_counts(workers: int) -> Iterator[None]:
 
 def free_port(address: str) -> int:
     """A port that was free a moment ago."""
-    with socket.create_server((address, 0)) as listener:
-        return int(listener.getsockname()[1])
+    return check_port(address, 0)
 
 
 def environment_of(settings: Settings) -> dict[str, str]:
@@ -121,12 +121,15 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--port", type=int, default=None)
     parser.add_argument("--workers", type=int, default=None)
     options: Mapping[str, Any] = vars(parser.parse_args(arguments))
-    settings = load_settings()
+    try:
+        settings = load_settings()
+    except SettingsInvalid as error:
+        parser.error(str(error))
     try:
         KeyRing(settings)  # here, so that a bad setting is said once: workers that fail are started again and again
         cursor_keys(settings.home, [key.get_secret_value() for key in settings.secret.cursor_keys])
         serve(settings, **options)
-    except (KeysUnusable, OSError, ValueError) as error:
+    except (KeysUnusable, PortTaken, OSError, ValueError) as error:
         sys.exit(f"flowforge serve: the API could not be started: {error}")
 
 

@@ -11,7 +11,7 @@ import sys
 from api.auth import demo_token
 from api.keyring import KeysUnusable
 from api.scopes import SCOPES, Scope
-from store.settings import load_settings
+from store.settings import SettingsInvalid, load_settings
 
 ROLES = ("user", "service", "analyst", "operator")
 
@@ -31,9 +31,11 @@ def main(arguments: list[str] | None = None) -> None:
     if unknown := sorted(set(options.scope).difference(kept)):
         parser.error(f"{options.role} has no scope {', '.join(unknown)}; it has {', '.join(sorted(has))}")
     try:
-        made = demo_token(
-            load_settings(), options.user, role=options.role, scopes=kept or None, ttl_seconds=options.ttl
-        )
+        settings = load_settings()
+    except SettingsInvalid as error:
+        parser.error(str(error))
+    try:
+        made = demo_token(settings, options.user, role=options.role, scopes=kept or None, ttl_seconds=options.ttl)
     except (KeysUnusable, OSError, ValueError) as error:
         sys.exit(f"flowforge token: {error}")
     sys.stdout.write(made + "\n")

@@ -115,7 +115,7 @@ def _plan(
             state = next(iter(newer.values())).snapshot_id
             raise OutOfOrder(
                 f"{product.name}: snapshot {snapshot.id} is older than the newest accepted state {state}; "
-                "rebuild history with `flowforge replay` into another home"
+                "`flowforge run` without --as-of goes on from there; compute older ones in a FLOWFORGE_HOME of its own"
             )
     previous: dict[str, StoredTable] = {}
     for group in dict.fromkeys(contracts[table].group for table in product.previous):

@@ -17,18 +17,21 @@ from dagster import DagsterEvent, DagsterEventType
 
 from assets.factory import SNAPSHOT_TAG
 from assets.published.defs import ACCEPT_DRIFT_TAG
+from assets.snapshot.defs import BELONGS_TO, TAKEN
 from pipelines.definitions import build_defs
 from pipelines.housekeeping import keep_house
 from pipelines.instance import COMMAND_TAG, end_dead_runs, open_instance
 from pipelines.jobs import HOURLY_GROUPS
 from pipelines.partitions import key_of, partitions_of
 from pipelines.run_lock import RunRefused, only_run
+from store.generations import live
 from store.home import read_home
 from store.lake import Lake
 from store.settings import Settings
 from store.source import source_url
 from store.worlds import remember, world_of
 
+OURS = ("assets", "pipelines", "quality", "store")
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
@@ -54,7 +57,12 @@ class Refresh:
     is_success: bool
     steps: list[Step]
     generation: str | None
+    """The generation that it made live, or found live already."""
     error: str | None
+    not_served: str | None = None
+    """Why the generation that it computed is not live, naming it."""
+    was_live: bool = False
+    """Whether ``generation`` was live before: the run changed nothing that is served."""
 
 
 Listener = Callable[[str, str], None]
@@ -67,11 +75,13 @@ def refresh(
     as_of: datetime | None = None,
     accept_drift: bool = False,
     listener: Listener | None = None,
+    now: datetime | None = None,
 ) -> Refresh:
     """Run everything once; the previous generation keeps serving unless a new one is published.
 
     Without ``as_of`` a snapshot is taken; with it, the newest stored one that is not younger is used.
-    ``accept_drift`` publishes although row counts moved more than the drift gate allows.
+    ``accept_drift`` publishes although row counts moved more than the drift gate allows. ``now`` is when the
+    run begins: an hour that turns before its snapshot is taken makes it a run of the new one.
     Raises :class:`RunRefused` when there is no such snapshot or another run is going on.
     """
     lake = Lake(settings.home)
@@ -81,6 +91,8 @@ def refresh(
     tags = COMMAND_TAG | ({ACCEPT_DRIFT_TAG: "true"} if accept_drift else {})
     selection: list[dg.AssetKey] | None = None
     definitions = build_defs(settings)
+    graph = definitions.resolve_asset_graph()
+    without_snapshot = sorted(k for k in graph.materializable_asset_keys if graph.get(k).group_name != HOURLY_GROUPS[0])
     job = definitions.resolve_job_def("refresh_all")
     if as_of is not None:
         stored = next((m for i in reversed(lake.snapshot_ids()) if (m := lake.snapshot(i)).as_of <= as_of), None)
@@ -90,15 +102,21 @@ def refresh(
             )
         key = key_of(partitions, stored.as_of)
         tags[SNAPSHOT_TAG] = stored.id
-        graph = definitions.resolve_asset_graph()
-        selection = sorted(k for k in graph.materializable_asset_keys if graph.get(k).group_name != HOURLY_GROUPS[0])
+        selection = without_snapshot
     else:
         record = read_home(settings.home)
-        key = key_of(partitions, record.as_of if record else datetime.now(UTC))
+        key = key_of(partitions, record.as_of if record else now or datetime.now(UTC))
     with only_run(settings.home), open_instance(settings.home) as instance:
         end_dead_runs(instance)
         lake.sweep()
-        done = _execute(job, instance, key, tags, selection, listener)
+        before = live(settings.home)
+        done, turned = _execute(job, instance, key, tags, selection, listener)
+        if BELONGS_TO in turned:
+            # Nobody asked for a partition: the key follows from the snapshot, and one that was taken is used.
+            if TAKEN in turned:
+                tags[SNAPSHOT_TAG], selection = turned[TAKEN], without_snapshot
+            done, _ = _execute(job, instance, turned[BELONGS_TO], tags, selection, listener)
+        done.was_live = done.generation is not None and done.generation == before
         if done.is_success:
             keep_house(settings, instance)
         return done
@@ -117,7 +135,8 @@ def _execute(
     tags: dict[str, str],
     selection: list[dg.AssetKey] | None,
     listener: Listener | None,
-) -> Refresh:
+) -> tuple[Refresh, dict[str, str]]:
+    """The outcome, and which partition it should have been where the hour turned meanwhile."""
     run_id = str(uuid.uuid4())
     if listener is not None:
         instance.add_event_listener(run_id, lambda entry: _tell(listener, entry))
@@ -130,7 +149,7 @@ def _execute(
         run_config=QUIET,
         raise_on_error=False,
     )
-    return _outcome(result, run_id, key)
+    return _outcome(result, run_id, key), _turned(result)
 
 
 _SAID = {
@@ -150,6 +169,7 @@ def _tell(listener: Listener, entry: Any) -> None:
 def _outcome(result: dg.ExecuteInProcessResult, run_id: str, key: str) -> Refresh:
     steps: dict[str, Step] = {}
     generation: str | None = None
+    not_served: str | None = None
     errors: list[str] = []
     for event in result.all_events:
         name = event.step_key
@@ -164,14 +184,24 @@ def _outcome(result: dg.ExecuteInProcessResult, run_id: str, key: str) -> Refres
             materialization = event.step_materialization_data.materialization
             metadata: dict[str, Any] = {k: v.value for k, v in materialization.metadata.items()}
             _add(step, metadata)
-            generation = metadata["generation"] if metadata.get("is_live") else generation
+            if metadata.get("is_live"):
+                generation = metadata["generation"]
+            elif "generation" in metadata:
+                not_served = f"generation {metadata['generation']} is not live: {metadata['reason']}"
         elif event.event_type == DagsterEventType.ASSET_CHECK_EVALUATION:
             evaluation = event.asset_check_evaluation_data
             if not evaluation.passed:
                 step.problems.append(_problem(name, evaluation.asset_key.to_user_string(), evaluation.description))
     for step in steps.values():
         step.problems = list(dict.fromkeys(step.problems))
-    return Refresh(run_id, key, result.success, list(steps.values()), generation, "; ".join(errors) or None)
+    return Refresh(run_id, key, result.success, list(steps.values()), generation, "; ".join(errors) or None, not_served)
+
+
+def _turned(result: dg.ExecuteInProcessResult) -> dict[str, str]:
+    """What the snapshot's refusal of the run's partition says beside its message; empty without one."""
+    failures = [e.step_failure_data.user_failure_data for e in result.all_events if e.is_step_failure]
+    told = {key: str(value.value) for failure in failures if failure for key, value in failure.metadata.items()}
+    return told if BELONGS_TO in told else {}
 
 
 def _add(step: Step, metadata: dict[str, Any]) -> None:
@@ -195,4 +225,13 @@ def _cause(event: DagsterEvent) -> str:
     error = event.step_failure_data.error
     while error is not None and error.cause is not None:
         error = error.cause
-    return error.message.strip() if error is not None else "failed"
+    return _readable(error.message.strip(), error.cls_name) if error is not None else "failed"
+
+
+def _readable(message: str, cls_name: str | None) -> str:
+    """``message`` without the path of its class; our own refusals are sentences and need no class at all."""
+    path, colon, told = message.partition(": ")
+    if not told or path.rpartition(".")[2] != cls_name:
+        return message
+    is_sentence = path.partition(".")[0] in OURS or path.endswith(".events.Failure")
+    return told if is_sentence else f"{cls_name}{colon}{told}"

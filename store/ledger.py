@@ -10,22 +10,24 @@ import contextlib
 import logging
 import time
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 from sqlalchemy.dialects.postgresql import insert
 
-from store.embedded import LEDGER_DATABASE
+from store.embedded import LEDGER_DATABASE, EmbeddedPostgresError
 from store.files import fsync_dir
 from store.payloads import INBOX, UnsubscribeInvalid, read_note
 from store.payloads.unsubscribes import EVERY_CATEGORY
+from store.pg_binaries import PostgresNotFound
 from store.settings import Settings
-from store.source import PLATFORM_SCHEMA, embedded_server, migrations, sqlalchemy_url, transaction
+from store.source import PLATFORM_SCHEMA, embedded_server, first_line, migrations, sqlalchemy_url, transaction
 
 VERSION_TABLE: Final = "alembic_version_ledger"
 STALE_DRAFT_SECONDS: Final = 3600.0
+SAID_AGAIN_SECONDS: Final = 600.0
 NOTES: Final = "unsubscribe-*.json"
 log = logging.getLogger("flowforge.ledger")
 
@@ -96,15 +98,73 @@ def book_unsubscribes(home: Path, engine_or_url: sa.Engine | str) -> int:
     return len(notes)
 
 
-def book_what_was_left(settings: Settings) -> int:
-    """Book the inbox into the ledger of ``settings``, migrated first; how many notes. An empty inbox asks no server."""
-    if not any((settings.home / INBOX).glob(NOTES)):
-        return 0
-    url = ledger_url(settings)
-    migrate_ledger(url)
-    booked = book_unsubscribes(settings.home, url)
-    log.info("unsubscriptions booked: %d", booked)
-    return booked
+class LedgerAway(Exception):
+    """The ledger cannot be had; the message says why, which setting names it, and that no note is lost."""
+
+
+class Bookkeeper:
+    """Books the inbox of a home into the ledger of its settings, for as long as a tailer runs.
+
+    A context manager: where no ledger is configured it starts the home's embedded server when there is something to
+    book, though the app's data lie elsewhere, and stops it at the end if it started it.
+    """
+
+    def __init__(self, settings: Settings, repeat_seconds: float = SAID_AGAIN_SECONDS) -> None:
+        self._settings = settings
+        self._repeat_seconds = repeat_seconds
+        self._started = contextlib.ExitStack()
+        self._said_at: float | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._started.close()
+
+    def book(self) -> int:
+        """Book what was left, the ledger migrated first; how many notes. An empty inbox asks no server.
+
+        Raises :class:`LedgerAway`; the notes stay where they are.
+        """
+        home = self._settings.home
+        if not (waiting := len(list((home / INBOX).glob(NOTES)))):
+            return 0
+        try:
+            self._start()
+            url = ledger_url(self._settings)
+            migrate_ledger(url)
+            return book_unsubscribes(home, url)
+        except (sa.exc.SQLAlchemyError, EmbeddedPostgresError, PostgresNotFound, OSError, ValueError) as error:
+            raise LedgerAway(
+                f"unsubscriptions cannot be booked: {waiting} kept in {home / INBOX} until the ledger can be had "
+                f"({_named(self._settings)}): {first_line(error)}"
+            ) from error
+
+    def book_or_say(self) -> None:
+        """As :meth:`book`, for a round of a loop: a ledger that is away is said once, and again at intervals."""
+        try:
+            booked = self.book()
+        except LedgerAway as error:
+            if self._said_at is None or time.monotonic() - self._said_at >= self._repeat_seconds:
+                log.error("%s", error)
+                self._said_at = time.monotonic()
+            return
+        self._said_at = None
+        if booked:
+            log.info("unsubscriptions booked: %d", booked)
+
+    def _start(self) -> None:
+        server = embedded_server(self._settings)
+        if self._settings.ledger.url is None and server.running is None:
+            self._started.enter_context(server)
+            log.info("the ledger is %s", _named(self._settings))
+
+
+def _named(settings: Settings) -> str:
+    """Where the ledger is, by the setting that says so; never its URL, which may hold a password."""
+    if settings.ledger.url:
+        return "FLOWFORGE_LEDGER__URL"
+    return f"database {LEDGER_DATABASE} on the embedded Postgres of {settings.home}; FLOWFORGE_LEDGER__URL is not set"
 
 
 def _notes(folder: Path) -> dict[Path, dict[str, object]]:

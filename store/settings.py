@@ -12,10 +12,22 @@ import hashlib
 import json
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Literal, get_origin
+from typing import Final, Literal, Self, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+
+PREFIX: Final = "FLOWFORGE_"
 
 
 class Group(BaseModel):
@@ -56,7 +68,9 @@ class LedgerSettings(Group):
     """The digest delivery ledger."""
 
     url: str | None = Field(
-        None, description="SQLAlchemy URL of the ledger; unset = database `flowforge` on the embedded server."
+        None,
+        description="SQLAlchemy URL of the ledger; unset = database `flowforge` on the embedded server, which is "
+        "started for it where SOURCE__URL names another one.",
     )
 
 
@@ -143,8 +157,8 @@ class RevocationSettings(Group):
 
     mode: RevocationsMode | None = Field(
         None,
-        description="How reads treat stale revocations: `required` withholds, `best_effort` does not, `off` (only "
-        "without a live source) applies none; unset = `required` with SOURCE__URL, else `off`.",
+        description="How reads treat stale revocations: `required` withholds, `best_effort` does not, `off` (refused "
+        "with SOURCE__URL) applies none; unset = `required` with SOURCE__URL, else `off`.",
     )
     poll_seconds: float = Field(5.0, gt=0, description="How often the source is tailed.")
     overlap_seconds: float = Field(
@@ -238,7 +252,12 @@ class QualitySettings(Group):
 
     reject_rows: int = Field(5, ge=0, description="Rejected rows per rule that are always tolerated.")
     reject_ppm: int = Field(1000, ge=0, description="Rejected rows per rule and million that are tolerated.")
-    drift_rows_percent: int = Field(50, ge=1, description="Row count change against the live generation.")
+    drift_rows_percent: int = Field(
+        50, ge=1, description="Change of the population (rows of `users` and alike) against the live generation."
+    )
+    drift_growth_rows: int = Field(
+        1000, ge=0, description="Growth is judged from so many live rows on: a young population may double in an hour."
+    )
 
 
 class RetentionSettings(Group):
@@ -272,7 +291,7 @@ class Settings(BaseSettings):
     """Every setting of the platform. Build one with :func:`load_settings`."""
 
     model_config = SettingsConfigDict(
-        env_prefix="FLOWFORGE_",
+        env_prefix=PREFIX,
         env_nested_delimiter="__",
         enable_decoding=False,
         frozen=True,
@@ -307,16 +326,55 @@ class Settings(BaseSettings):
     schedule: ScheduleSettings = ScheduleSettings()
     alert: AlertSettings = AlertSettings()
 
+    @model_validator(mode="after")
+    def _live_sources_are_tailed(self) -> Self:
+        if self.source.url and self.revocations.mode == "off":
+            raise ValueError(
+                f"{PREFIX}REVOCATIONS__MODE=off: with {PREFIX}SOURCE__URL people block and delete while their data are "
+                "served; use `required` (the default) or `best_effort` (applies what is known, never withholds for age)"
+            )
+        return self
+
     @property
     def revocations_mode(self) -> RevocationsMode:
         """How reads treat stale revocations, the default resolved: a source of one's own is live."""
         return self.revocations.mode or ("required" if self.source.url else "off")
 
 
+class SettingsInvalid(Exception):
+    """Settings that cannot be used; the message has a line for each and says where they are documented."""
+
+
 def load_settings() -> Settings:
     """Read the settings from the environment, with HOME made absolute.
 
-    Raises ``pydantic.ValidationError`` naming the setting, its value and the rule.
+    Raises :class:`SettingsInvalid` naming every wrong setting, its value and the rule.
     """
-    settings = Settings()
+    try:
+        settings = Settings()
+    except (ValidationError, SettingsError) as error:
+        wrong = [_wrong(found) for found in error.errors()] if isinstance(error, ValidationError) else [str(error)]
+        raise SettingsInvalid("\n".join([*wrong, "every setting is in docs/settings.md"])) from error
     return settings.model_copy(update={"home": settings.home.expanduser().resolve()})
+
+
+def _wrong(found: ErrorDetails) -> str:
+    """One line on one wrong setting: its name in the environment, its value unless it may be secret, the rule."""
+    rule = found["msg"].removeprefix("Value error, ")
+    path = [part.removesuffix("_") for part in found["loc"] if isinstance(part, str)]
+    if not path:
+        return rule
+    name = PREFIX + "__".join(path).upper()
+    if found["type"] == "extra_forbidden":
+        return f"{name}: there is no such setting"
+    is_secret = any(word in name for word in ("SECRET", "URL", "JWKS"))
+    value = "" if is_secret else f"={found['input']}"
+    return f"{name}{value}: {rule}{_meaning(path)}"
+
+
+def _meaning(path: list[str]) -> str:
+    """What the setting is for, in brackets."""
+    group = Settings.model_fields[path[0]].default
+    fields = Settings.model_fields if len(path) == 1 else type(group).model_fields
+    field = fields.get(path[-1])
+    return f" ({field.description.rstrip('.')})" if field is not None and field.description else ""

@@ -63,6 +63,12 @@ def source_engine(url: str) -> sa.Engine:
     return sa.create_engine(sqlalchemy_url(url), poolclass=sa.NullPool)
 
 
+def first_line(error: Exception) -> str:
+    """What an error of the database says, in one line: without the driver's class and SQLAlchemy's links."""
+    told = error.orig if isinstance(error, sa.exc.DBAPIError) and error.orig is not None else error
+    return (str(told).strip() or type(told).__name__).partition("\n")[0]
+
+
 @contextmanager
 def transaction(engine_or_url: sa.Engine | str) -> Iterator[sa.Connection]:
     """One transaction on one connection; the engine is disposed of if it was made here."""

@@ -148,7 +148,7 @@ def published_assets(partitions: dg.HourlyPartitionsDefinition) -> dg.AssetsDefi
                 reporting_time_zone=settings.premium.reporting_time_zone,
             ),
             retention=settings.retention,
-            audit=None if accept_drift else partial(row_drift, percent=settings.quality.drift_rows_percent),
+            audit=None if accept_drift else partial(row_drift, settings=settings.quality),
         )
         standing = {entry.info.id: entry.info for entry in list_generations(settings.home)}
         datasets = standing[publication.generation].datasets

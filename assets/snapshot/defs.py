@@ -19,6 +19,11 @@ from store.settings import Settings
 from store.snapshots import take_snapshot
 from store.source import source_url
 
+BELONGS_TO = "belongs_to"
+"""In a failure's metadata: the partition that the run should have been of."""
+TAKEN = "snapshot_id"
+"""Beside it: the snapshot that was taken all the same and stands."""
+
 
 def snapshot_assets(
     partitions: dg.HourlyPartitionsDefinition, key_of: Callable[[datetime], str]
@@ -51,6 +56,7 @@ def snapshot_assets(
         if (belongs_to := key_of(manifest.as_of)) != context.partition_key:
             raise dg.Failure(
                 f"the hour turned while the snapshot was taken: {manifest.id} belongs to {belongs_to}; run again",
+                metadata={BELONGS_TO: belongs_to, TAKEN: manifest.id},
                 allow_retries=False,
             )
         yield from _results(manifest)
@@ -66,6 +72,7 @@ def _refuse_another_hour(asked: str, newest: str, lake: Lake) -> None:
         f"partition {asked} cannot be taken: the database shows only now, which belongs to {newest}. "
         + (f"The newest stored snapshot is {standing[-1]}; " if standing else "No snapshot is stored yet; ")
         + "to compute from a stored one, run `flowforge run --as-of INSTANT`.",
+        metadata={BELONGS_TO: newest},
         allow_retries=False,
     )
 

@@ -74,4 +74,14 @@ def build_group() -> TyperGroup:
 
 def main() -> None:
     """Entry point of ``flowforge``."""
-    build_group()(prog_name="flowforge", args=sys.argv[1:])
+    try:
+        build_group()(prog_name="flowforge", args=sys.argv[1:])
+    except Exception as error:
+        # Loaded here, because a list of commands needs neither settings nor a console.
+        from pipelines.cli.console import USAGE, complain  # noqa: PLC0415
+        from store.settings import SettingsInvalid  # noqa: PLC0415
+
+        if not isinstance(error, SettingsInvalid):
+            raise
+        complain(str(error))
+        sys.exit(USAGE)

@@ -1,6 +1,6 @@
 """How the command speaks: one console, errors that say what to do, exit codes, live steps.
 
-Exit codes: 0 done, 1 the work failed, 2 wrong usage (Typer), 69 something needed is not there.
+Exit codes: 0 done, 1 the work failed, 2 wrong usage (Typer) or a wrong setting, 69 something needed is not there.
 """
 
 from __future__ import annotations
@@ -21,13 +21,19 @@ out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
 FAILED = 1
+USAGE = 2
 UNAVAILABLE = 69
 
 
 def fail(message: str, code: int = FAILED) -> NoReturn:
     """Print ``message`` on stderr and leave with ``code``."""
-    err.print(Text("✗ ", style="bold red") + Text(message), soft_wrap=True)
+    complain(message)
     raise typer.Exit(code)
+
+
+def complain(message: str) -> None:
+    """Print ``message`` on stderr as what went wrong."""
+    err.print(Text("✗ ", style="bold red") + Text(message), soft_wrap=True)
 
 
 class Steps:

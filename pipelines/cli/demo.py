@@ -23,7 +23,7 @@ from rich.text import Text
 
 from pipelines.cli.console import Steps, fail, out
 from pipelines.cli.run import refreshed, report
-from pipelines.cli.serve import become_server
+from pipelines.cli.serve import become_server, refuse_taken
 from pipelines.cli.summary import Person, Reader, describe, somebody
 from pipelines.cli.token import demo_token_of
 from pipelines.refresh import Refresh
@@ -70,6 +70,9 @@ def demo(
     settings = load_settings()
     if settings.source.url:
         fail("demo uses the embedded Postgres; unset FLOWFORGE_SOURCE__URL (for a real source: flowforge run)")
+    wished = port if port is not None else settings.api.port
+    # Looked at first too: a minute's work is not to end in a port that cannot be had.
+    listening = wished if once else refuse_taken(settings.api.host, wished)
     try:
         wanted = _wanted(settings, world, users, seed)
         _make_room(settings.home, wanted)
@@ -83,7 +86,6 @@ def demo(
         report(done)
         fail("the run failed; what was served before is still there")
     person = _summary(settings, done)
-    listening = port if port is not None else settings.api.port
     _what_next(settings, person, listening, is_serving=not once)
     if not once:
         os.environ["FLOWFORGE_HOME"] = str(settings.home)
@@ -104,7 +106,7 @@ def _wanted(settings: Settings, world: Path | None, users: int, seed: int) -> Wa
 def _make_room(home: Path, wanted: Wanted) -> None:
     """Start a home that holds something else anew; never touch what the platform did not write."""
     record = read_home(home)
-    if record is None and (home / "lake").exists() and not (home / "postgres").exists():
+    if record is None and (home / "lake").exists():  # a Postgres beside it may be there for the ledger alone
         fail(f"{home} holds data of a live source; choose another FLOWFORGE_HOME for the demo")
     if record is not None and record.origin != wanted.origin:
         out.print(

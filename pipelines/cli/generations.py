@@ -6,9 +6,9 @@ import json
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
+from rich.table import Column, Table
 
-from pipelines.cli.console import fail, out
+from pipelines.cli.console import complain, fail, out
 from store import generations as store
 from store.serving import CorruptGeneration, GenerationEntry
 from store.settings import load_settings
@@ -17,38 +17,46 @@ app = typer.Typer(help="The published generations: list, show, verify, rollback,
 
 GenerationId = Annotated[str | None, typer.Argument(help="A generation's id; default: the live one.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+MOMENT = "%Y-%m-%d %H:%M:%S"
+REMEDY = "`flowforge generations rollback` serves an earlier one; `flowforge run` publishes a new one"
 REFUSALS = (store.GenerationRefused, store.PublicationBusy, CorruptGeneration)
 
 
 @app.command("list")
 def list_(as_json: AsJson = False) -> None:
     """Every generation that stands, newest first."""
-    entries = store.generations(load_settings().home)
+    try:
+        entries = store.generations(load_settings().home)
+    except REFUSALS as error:
+        fail(str(error))
     if as_json:
         out.print_json(json.dumps([_facts(entry) for entry in entries]))
         return
-    table = Table("generation", "status", "as of", "published", "datasets", box=None)
+    # An id is there to be copied: it stays whole, and the other columns wrap where the terminal is narrow.
+    widest = max((len(entry.info.id) for entry in entries), default=0)
+    table = Table(Column("generation", overflow="fold", min_width=widest), box=None)
+    for name in ("status", "as of", "published", "datasets"):
+        table.add_column(name, overflow="fold")
     for entry in entries:
-        facts = _facts(entry)
-        table.add_row(
-            facts["generation"],
-            facts["status"],
-            facts["as_of"],
-            facts["published_at"] or "—",
-            str(len(facts["datasets"])),
-        )
+        published = f"{entry.published_at:{MOMENT}}" if entry.published_at else "—"
+        cells = (entry.info.id, entry.status, f"{entry.info.as_of:{MOMENT}}", published, str(len(entry.info.datasets)))
+        table.add_row(*cells)
     out.print(table)
 
 
 @app.command()
 def show(generation: GenerationId = None, as_json: AsJson = False) -> None:
     """One generation: its datasets, rows, bytes, what was carried over."""
-    entries = store.generations(load_settings().home)
-    found = next((e for e in entries if generation in (None, e.info.id) and (generation or e.status == "live")), None)
-    if found is None:
-        fail(
-            f"generation {generation or '(live)'} does not stand here; `flowforge generations list` names those that do"
-        )
+    home = load_settings().home
+    try:
+        entries = store.generations(home)
+        wanted = generation or store.live(home)
+        found = next((entry for entry in entries if entry.info.id == wanted), None)
+        if found is None:
+            store.verify(home, generation)  # says what is wrong with it
+            fail(f"generation {wanted} was removed a moment ago")
+    except REFUSALS as error:
+        fail(str(error))
     facts = _facts(found)
     if as_json:
         out.print_json(json.dumps(facts))
@@ -71,6 +79,8 @@ def verify(generation: GenerationId = None) -> None:
     """Compare every checksum; exit 1 naming the file that differs."""
     try:
         checked = store.verify(load_settings().home, generation)
+    except CorruptGeneration as error:
+        fail(f"{error}. {REMEDY}")
     except REFUSALS as error:
         fail(str(error))
     out.print(f"✓ {checked.id}: every file is as it was written")
@@ -85,7 +95,7 @@ def rollback(
 ) -> None:
     """Serve an earlier verified generation and quarantine the one left."""
     try:
-        live = store.rollback(load_settings().home, to, reason=reason)
+        live = store.rollback(load_settings().home, to, reason=reason, warn=complain)
     except REFUSALS as error:
         fail(str(error))
     out.print(f"✓ {live} is live; the next good run publishes again unless you `flowforge generations pin`")
@@ -109,7 +119,10 @@ def pin(off: Annotated[bool, typer.Option("--off", help="Let new generations be 
 def prune() -> None:
     """Remove generations beyond retention; the live and pinned ones always stay."""
     settings = load_settings()
-    removed = store.prune(settings.home, settings.retention)
+    try:
+        removed = store.prune(settings.home, settings.retention)
+    except REFUSALS as error:
+        fail(str(error))
     out.print("\n".join(f"removed {generation}" for generation in removed) or "nothing to remove")
 
 

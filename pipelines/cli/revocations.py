@@ -9,7 +9,6 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from functools import partial
 from typing import Annotated, Final
 
 import sqlalchemy as sa
@@ -17,10 +16,10 @@ import typer
 
 from pipelines.cli.console import UNAVAILABLE, fail, out
 from store.embedded import EmbeddedPostgresError
-from store.ledger import book_what_was_left
+from store.ledger import Bookkeeper, LedgerAway
 from store.pg_binaries import PostgresNotFound
 from store.settings import Settings, load_settings
-from store.source import embedded_server
+from store.source import embedded_server, first_line
 from store.tailer import Tailer, TailerRuns, only_tailer
 
 PARENT_SECONDS: Final = 0.5
@@ -35,7 +34,8 @@ def revocations(
     Every REVOCATIONS__POLL_SECONDS it looks for blocks, ended friendships, deleted or narrowed activities, left
     private groups, people no longer active or to be erased, and for a person's own hides, mutes, dismissals and
     requests, by the indexed times of the source, which it only reads. Running servers follow the file it
-    writes within a second. What was unsubscribed through the API is booked into the ledger meanwhile.
+    writes within a second. What was unsubscribed through the API is booked into the ledger meanwhile: that of
+    LEDGER__URL, else the home's embedded Postgres, which is started when there is something to book.
 
     `flowforge serve` starts it by itself, unless REVOCATIONS__MODE is `off`. Run it on its own where servers share
     a home, or copy `HOME/revocations/current.arrow` to theirs. One runs per home. A source that is away is
@@ -45,20 +45,26 @@ def revocations(
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     stop = _stopped(parent)
     try:
-        with only_tailer(settings.home, wait=None if parent is None else stop), _source(settings):
+        with (
+            only_tailer(settings.home, wait=None if parent is None else stop),
+            _source(settings),
+            Bookkeeper(settings) as bookkeeper,
+        ):
             tailer = Tailer(settings)
             if once:
                 reading = tailer.read()
                 out.print(f"✓ {reading.entries} revocation(s) since {reading.since:%Y-%m-%d %H:%M:%S} UTC")
-                if booked := book_what_was_left(settings):
+                if booked := bookkeeper.book():
                     out.print(f"✓ {booked} unsubscription(s) booked into the ledger")
             else:
-                tailer.run(stop, beside=(partial(book_what_was_left, settings),))
+                tailer.run(stop, beside=(bookkeeper.book_or_say,))
     except TailerRuns as error:
         if not stop.is_set():
             fail(str(error))
+    except LedgerAway as error:
+        fail(str(error), UNAVAILABLE)
     except (sa.exc.SQLAlchemyError, EmbeddedPostgresError, PostgresNotFound, OSError) as error:
-        fail(f"the source cannot be read: {error}", UNAVAILABLE)
+        fail(f"the source cannot be read: {first_line(error)}", UNAVAILABLE)
 
 
 def _stopped(parent: int | None) -> threading.Event:

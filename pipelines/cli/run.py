@@ -29,13 +29,17 @@ AsOf = Annotated[
 def run(
     as_of: AsOf = None,
     accept_drift: Annotated[
-        bool, typer.Option("--accept-drift", help="Publish although row counts moved beyond the drift gate.")
+        bool,
+        typer.Option(
+            "--accept-drift", help="Publish although the population moved beyond the drift gate (QUALITY__DRIFT_…)."
+        ),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as one JSON object.")] = False,
 ) -> None:
     """Snapshot → staged → products → published, once, in this process.
 
-    Exit code 0: a generation is live. 1: the run failed; what was served before is still served.
+    Exit code 0: what was computed is live, or the last line says why not (pinned, quarantined, older than the live
+    one). 1: the run failed. What was served before is served until another generation is live.
     """
     settings = load_settings()
     instant = _instant(as_of) if as_of else None
@@ -86,7 +90,10 @@ def report(done: Refresh) -> None:
     if done.error:
         out.print(f"[red]failed[/] {escape(done.error)}", soft_wrap=True)
     if done.generation:
-        out.print(f"generation [bold]{done.generation}[/] is live")
+        already = " already: nothing that is served changed" if done.was_live else ""
+        out.print(f"generation [bold]{done.generation}[/] is live{already}", soft_wrap=True)
+    if done.not_served:
+        out.print(f"[yellow]not served[/] {escape(done.not_served)}; what was served before still is", soft_wrap=True)
 
 
 def _cells(step: Step) -> list[str]:

@@ -13,6 +13,8 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from pipelines.cli.console import fail
+from store.ports import PortTaken, check_port
 from store.settings import RevocationsMode, load_settings
 
 
@@ -25,22 +27,33 @@ def serve(
 
     Ctrl-C or SIGTERM stops it. It starts before anything is published too: it answers 503 until the first
     generation is live, and follows every later one without a restart. Unless REVOCATIONS__MODE is `off`,
-    `flowforge revocations` runs beside it and ends with it.
+    `flowforge revocations` runs beside it and ends with it. A port that another process listens on is refused;
+    servers of one home on several ports share one tailer.
     """
     settings = load_settings()
     os.environ["FLOWFORGE_HOME"] = str(settings.home)
-    become_server(host, port, workers, settings.revocations_mode)
+    chosen = settings.api.port if port is None else port
+    become_server(host or settings.api.host, chosen, workers or settings.api.workers, settings.revocations_mode)
 
 
-def become_server(host: str | None, port: int | None, workers: int | None, mode: RevocationsMode) -> NoReturn:
+def refuse_taken(host: str, port: int) -> int:
+    """The port to serve on (a free one for 0); fails, naming it, when another process listens there."""
+    try:
+        return check_port(host, port)
+    except (PortTaken, OSError) as error:
+        fail(str(error) if isinstance(error, PortTaken) else f"{host} cannot be listened on: {error}")
+
+
+def become_server(host: str, port: int, workers: int, mode: RevocationsMode) -> NoReturn:
     """Replace this process by the API's server; its exit code is the command's.
 
-    The tailer started first stays a child of this process, and watches it.
+    The tailer started first stays a child of this process, and watches it. Of several servers of one home one
+    has the tailer that reads; those of the others stand by, and follow the file it writes.
     """
+    port = refuse_taken(host, port)  # before a tailer is started that would have no server
     if mode != "off":
         os.environ["FLOWFORGE_REVOCATIONS__MODE"] = mode
         tailer = [sys.executable, "-m", "pipelines.cli", "revocations", "--parent", str(os.getpid())]
         subprocess.Popen(tailer, stdin=subprocess.DEVNULL)
-    given = {"--host": host, "--port": port, "--workers": workers}
-    options = [part for name, value in given.items() if value is not None for part in (name, str(value))]
+    options = ["--host", host, "--port", str(port), "--workers", str(workers)]
     os.execv(sys.executable, [sys.executable, "-m", "api.server", *options])  # noqa: S606

@@ -16,7 +16,7 @@ from store.generations.publication import (
 )
 from store.generations.retention import prune
 from store.generations.reversal import pin, rollback, unpin
-from store.generations.standing import GenerationRefused, PublicationBusy, generations, verify
+from store.generations.standing import GenerationRefused, PublicationBusy, generations, live, verify
 
 __all__ = [
     "PUBLISHED",
@@ -27,6 +27,7 @@ __all__ = [
     "PublicationBusy",
     "cursor_key_input",
     "generations",
+    "live",
     "pin",
     "prune",
     "publish",

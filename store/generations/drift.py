@@ -1,28 +1,56 @@
-"""Drift gates: a candidate that lost or gained too many rows against the live generation (spec 06.1, 07.1)."""
+"""Drift gates: a candidate whose population fell or grew too much against the live generation (spec 06.1, 07.1).
+
+A gate must stop what is wrong and never a sound installation, young or quiet: a candidate that is refused stays
+refused hour after hour, because the live generation it is compared with stays the same. So only what counts the
+people of the source is judged, and only from sizes where a percentage means something. Does not belong here: what
+an audit's failure leads to (``publication``).
+"""
 
 from __future__ import annotations
 
 from typing import Final
 
 from store.serving.generation import Generation
+from store.settings import QualitySettings
 
+POPULATION: Final = ("users", "friend_recommendations", "digests", "entitlements", "usage")
+"""Datasets with a row for everybody whom the generation knows, whatever there is to show them.
+
+The others follow what people did lately (feeds and their scores), what was taken back since the last generation
+(tombstones) or what has piled up since the first day (digests in full): nought is as right there as many.
+"""
+CARRIABLE: Final = ("friend_recommendations", "friend_scores", "entitlements", "usage")
+"""Datasets of friends and premium: theirs may fail for longer than ``PUBLISH__MAX_CARRY_HOURS``, and feeds go on."""
 LEAST_ROWS: Final = 100
-"""Datasets that stay below so many rows are too small for a percentage to mean anything."""
+"""A live dataset of fewer rows is too small for a percentage to mean anything."""
 
 
-def row_drift(candidate: Generation, live: Generation | None, *, percent: int) -> list[str]:
-    """One message per dataset whose rows changed by more than ``percent`` of the live one's, or that vanished.
+def row_drift(candidate: Generation, live: Generation | None, settings: QualitySettings) -> list[str]:
+    """One message per dataset that drifted further than ``settings`` allow or vanished, then what to do about it.
 
-    Datasets carried over, and the fixed set of metrics, say nothing new. Without a live generation there is
-    nothing to compare with.
+    Without a live generation there is nothing to compare with, and what is carried over says nothing new.
     """
     failures = []
     for name, before in live.datasets.items() if live is not None else ():
         after = candidate.datasets.get(name)
         if after is None:
-            failures.append(f"dataset {name} is gone; the live generation has {before.rows} rows")
-            continue
-        is_judged = max(before.rows, after.rows) >= LEAST_ROWS and not after.is_carried_over
-        if is_judged and abs(after.rows - before.rows) * 100 > percent * before.rows:
+            if name not in CARRIABLE:
+                failures.append(f"dataset {name} is gone; the live generation has {before.rows} rows")
+        elif name in POPULATION and not after.is_carried_over and _drifts(before.rows, after.rows, settings):
+            percent = settings.drift_rows_percent
             failures.append(f"dataset {name} went from {before.rows} to {after.rows} rows, more than {percent} %")
-    return failures
+    return [*failures, _advice(settings)] if failures else []
+
+
+def _drifts(before: int, after: int, settings: QualitySettings) -> bool:
+    # A small population may double within the hour, that is how one begins; losing half of it is never ordinary.
+    least = LEAST_ROWS if after < before else max(LEAST_ROWS, settings.drift_growth_rows)
+    return before >= least and abs(after - before) * 100 > settings.drift_rows_percent * before
+
+
+def _advice(settings: QualitySettings) -> str:
+    return (
+        "if the source really is like that, `flowforge run --accept-drift` publishes it once; the bounds are "
+        f"FLOWFORGE_QUALITY__DRIFT_ROWS_PERCENT ({settings.drift_rows_percent}) and, for growth, "
+        f"FLOWFORGE_QUALITY__DRIFT_GROWTH_ROWS ({settings.drift_growth_rows})"
+    )

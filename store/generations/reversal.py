@@ -6,6 +6,7 @@ but not served.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,6 @@ from store.generations.standing import (
     lock,
     point,
     set_aside,
-    standing_generation,
     verified,
     write_standing,
 )
@@ -23,16 +23,19 @@ from store.serving.dataset import CorruptGeneration
 from store.serving.follower import FOLDER, Standing, list_ids, read_current, read_standing
 
 
-def rollback(home: Path, to: str | None = None, *, reason: str = "rolled back") -> str:
+def rollback(
+    home: Path, to: str | None = None, *, reason: str = "rolled back", warn: Callable[[str], object] | None = None
+) -> str:
     """Make ``to`` (else the newest verified one before the live) live and quarantine the one left.
 
-    Returns the id now live. Raises :class:`GenerationRefused` when there is nothing to go back to, or
-    ``to`` is unknown, corrupt, quarantined or live already.
+    Returns the id now live; ``warn`` is told of each one that is passed over because it cannot be served.
+    Raises :class:`GenerationRefused` when there is nothing to go back to, or ``to``
+    is unknown, corrupt, quarantined or live already.
     """
     folder = home / FOLDER
     with lock(folder, "state"):
         standing, live = read_standing(folder), read_current(folder)
-        target = _rollback_target(folder, standing, live, to)
+        target = _rollback_target(folder, standing, live, to, warn or (lambda _: None))
         if live is not None:
             set_aside(folder, live, reason)
         hit("rollback.recorded")
@@ -40,7 +43,9 @@ def rollback(home: Path, to: str | None = None, *, reason: str = "rolled back") 
         return target
 
 
-def _rollback_target(folder: Path, standing: Standing, live: str | None, to: str | None) -> str:
+def _rollback_target(
+    folder: Path, standing: Standing, live: str | None, to: str | None, warn: Callable[[str], object]
+) -> str:
     if to is not None:
         if to == live:
             raise GenerationRefused(f"generation {to} is live already")
@@ -61,10 +66,14 @@ def _rollback_target(folder: Path, standing: Standing, live: str | None, to: str
         and generation_id not in standing.quarantined
         and (left_at is None or at <= left_at)
     ]
+    passed_over = []
     for _, generation_id in sorted(earlier, reverse=True):
-        if standing_generation(folder / generation_id) is not None:
-            return generation_id
-    raise GenerationRefused("there is no earlier verified generation to go back to")
+        try:
+            return verified(folder / generation_id).id
+        except CorruptGeneration as error:
+            passed_over.append(f"generation {generation_id} cannot be served: {error}")
+            warn(passed_over[-1])
+    raise GenerationRefused("; ".join(["there is no earlier verified generation to go back to", *passed_over]))
 
 
 def pin(home: Path, generation_id: str | None = None) -> str:

@@ -86,26 +86,36 @@ def standing_generation(folder: Path) -> Generation | None:
 def verify(home: Path, generation_id: str | None = None) -> Generation:
     """Open a generation (else the live one) with every checksum compared and payloads sampled.
 
-    Raises :class:`CorruptGeneration` naming the file.
+    Raises :class:`CorruptGeneration` naming the file, :class:`GenerationRefused` when there is no such generation.
     """
     folder = home / FOLDER
     wanted = generation_id or read_current(folder)
     if wanted is None:
         raise CorruptGeneration(f"{folder / CURRENT}: nothing was published yet")
+    if "/" in wanted or not (folder / wanted).is_dir():
+        named = "" if generation_id else f" though {folder / CURRENT} names it"
+        raise GenerationRefused(
+            f"generation {wanted} does not stand here{named}; `flowforge generations list` names those that do"
+        )
     return verified(folder / wanted)
+
+
+def live(home: Path) -> str | None:
+    """The id that ``CURRENT`` of a home holds, or None when nothing was ever published."""
+    return read_current(home / FOLDER)
 
 
 def generations(home: Path) -> list[GenerationEntry]:
     """Every generation whose manifest can be read, newest first, and how it stands."""
     folder = home / FOLDER
-    standing, live = read_standing(folder), read_current(folder)
+    standing, current = read_standing(folder), read_current(folder)
     entries = []
     for generation_id in list_ids(folder):
         try:
             info = read_info(folder / generation_id)
         except CorruptGeneration:
             continue
-        status = status_of(generation_id, live, standing)
+        status = status_of(generation_id, current, standing)
         entries.append(GenerationEntry(info, status, standing.published.get(generation_id)))
     return entries
 

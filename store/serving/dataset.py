@@ -6,6 +6,7 @@ Lives here: the reading of one ``<dataset>.arrow`` file. Does not belong here: m
 
 from __future__ import annotations
 
+import json
 from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -31,6 +32,17 @@ _WIDTHS: Final[dict[_Code, int]] = {"Q": 8, "q": 8, "I": 4, "B": 1}
 
 class CorruptGeneration(Exception):
     """A generation cannot be trusted; the message names the file and what is wrong with it."""
+
+
+def what_is_wrong(error: Exception) -> str:
+    """Why a file of JSON could not be read, in words: for messages that name the file already."""
+    if isinstance(error, OSError):
+        return "is not there" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror}"
+    if isinstance(error, json.JSONDecodeError):
+        return f"is not JSON (line {error.lineno}, column {error.colno}): {error.msg}"
+    if isinstance(error, KeyError):
+        return f"lacks {error}"
+    return f"does not hold what it should: {error}"
 
 
 class Guards(NamedTuple):

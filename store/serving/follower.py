@@ -16,7 +16,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final, Literal
 
-from store.serving.dataset import CorruptGeneration
+from store.serving.dataset import CorruptGeneration, what_is_wrong
 from store.serving.generation import MANIFEST, Facts, Generation, GenerationInfo, facts_of, read_info
 
 FOLDER: Final = "generations"
@@ -76,7 +76,7 @@ def read_standing(folder: Path) -> Standing:
     except FileNotFoundError:
         return Standing()
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CorruptGeneration(f"{path}: cannot be read: {error!r}") from error
+        raise CorruptGeneration(f"{path}: {what_is_wrong(error)}") from error
 
 
 def list_ids(folder: Path) -> list[str]:

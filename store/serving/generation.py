@@ -17,7 +17,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from store.serving.dataset import GUARD_KINDS, CorruptGeneration, Dataset, DatasetInfo
+from store.serving.dataset import GUARD_KINDS, CorruptGeneration, Dataset, DatasetInfo, what_is_wrong
 
 FORMAT: Final = 2
 """2: guards tell the circle; a list's items are kept once, compressed: the first in its page, the others beside it."""
@@ -170,7 +170,7 @@ def read_info(folder: Path) -> GenerationInfo:
             counts=_counts(content["counts"]),
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-        raise CorruptGeneration(f"{path}: manifest cannot be read: {error!r}") from error
+        raise CorruptGeneration(f"{path}: the manifest {what_is_wrong(error)}") from error
 
 
 def sealed(content: Mapping[str, Any]) -> bytes:

@@ -29,7 +29,7 @@ from store.serving import CorruptGeneration, read_info
 from store.serving.follower import FOLDER as GENERATIONS
 from store.serving.follower import list_ids
 from store.settings import Settings
-from store.source import PLATFORM_SCHEMA, source_url, sqlalchemy_url
+from store.source import PLATFORM_SCHEMA, first_line, source_url, sqlalchemy_url
 from store.tailer.facts import Fact, Remembered, facts
 
 MAX_PAUSE_SECONDS: Final = 15.0
@@ -63,13 +63,18 @@ def only_tailer(home: Path, *, wait: threading.Event | None = None) -> Iterator[
     path = home / FOLDER / LOCK
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+") as file:
+        is_told = False
         while True:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
+                runs = f"process {path.read_text().strip()} tails for {home} already"
+                if wait is not None and not is_told:
+                    _LOG.info("%s: standing by until it ends", runs)
+                    is_told = True
                 if wait is None or wait.wait(0.5):
-                    raise TailerRuns(f"process {path.read_text().strip()} tails for {home} already") from None
+                    raise TailerRuns(runs) from None
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()
@@ -128,7 +133,7 @@ class Tailer:
             except (sa.exc.SQLAlchemyError, EmbeddedPostgresError, OSError) as error:
                 failures += 1
                 pause = min(self._settings.revocations.poll_seconds * 2 ** min(failures, 8), MAX_PAUSE_SECONDS)
-                _LOG.error("reading %d in a row failed, again in %g s: %s", failures, pause, _first_line(error))
+                _LOG.error("reading %d in a row failed, again in %g s: %s", failures, pause, first_line(error))
             else:
                 pause = self._settings.revocations.poll_seconds
                 if failures:
@@ -178,7 +183,3 @@ def _oldest(folder: Path) -> int | None:
         return min((micros(dataset.as_of) for dataset in read_info(folder).datasets), default=None)
     except CorruptGeneration:
         return None
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0]

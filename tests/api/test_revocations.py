@@ -200,7 +200,20 @@ def test_readiness_and_metrics_tell_the_age(api, revoke):
     assert "flowforge_revocations_late 1.0" in api.get("/metrics").text
 
 
-def test_the_alert_is_logged_once_and_its_end_too(api, revoke, caplog):
+def test_a_server_that_has_just_begun_gives_its_tailer_time_before_the_alert(home, caplog):
+    with running(settings_of(home)) as young:
+        (home / "revocations" / "current.arrow").unlink()
+        young.refresh()
+    with running(settings_of(home)) as young:
+        write_revocations(home, age_seconds=3600)
+        young.refresh()
+    write_revocations(home)
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+def test_the_alert_is_logged_once_and_its_end_too(api, revoke, caplog, monkeypatch):
+    runtime = api.app.state.runtime
+    monkeypatch.setattr(runtime, "_begun", runtime._begun - 60)  # it has been up for a minute
     caplog.set_level("INFO", "flowforge.api")
     for age in (31, 45):
         revoke(age_seconds=age)

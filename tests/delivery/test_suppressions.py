@@ -16,16 +16,18 @@ from store import ledger
 from store.ledger import (
     SUPPRESSIONS,
     VERSION_TABLE,
+    Bookkeeper,
+    LedgerAway,
     book_unsubscribes,
-    book_what_was_left,
     ledger_url,
     migrate_ledger,
     migrate_ledger_down,
 )
 from store.payloads import INBOX, Unsubscribe, leave_note
-from store.settings import LedgerSettings, Settings
-from store.source import transaction
+from store.settings import LedgerSettings, Settings, SourceSettings
+from store.source import embedded_server, transaction
 
+NOWHERE = "postgresql://nobody@127.0.0.1:1/none?connect_timeout=2"
 AT = datetime(2026, 11, 22, 14, 10, 3, 5, tzinfo=UTC)
 CLICKS = (Unsubscribe(1, "email"), Unsubscribe(1, "push"), Unsubscribe(2, "email", "social"))
 
@@ -110,7 +112,7 @@ def test_a_crash_between_commit_and_removal_books_nothing_twice(url, home, monke
 
 def test_a_ledger_that_is_down_keeps_every_note(home):
     with pytest.raises(sa.exc.OperationalError):
-        book_unsubscribes(home, "postgresql://nobody@127.0.0.1:1/none?connect_timeout=2")
+        book_unsubscribes(home, NOWHERE)
     assert len(list((home / INBOX).iterdir())) == 3
 
 
@@ -145,13 +147,50 @@ def test_a_draft_of_a_killed_writer_is_swept_and_a_young_one_is_not(url, home):
 
 def test_the_tailer_books_what_was_left_into_a_ledger_it_migrates_itself(new_database, home):
     url = new_database(migrated=False)
-    settings = Settings(home=home, ledger=LedgerSettings(url=url))
-    assert book_what_was_left(settings) == len(CLICKS)
+    with Bookkeeper(Settings(home=home, ledger=LedgerSettings(url=url))) as bookkeeper:
+        assert bookkeeper.book() == len(CLICKS)
     assert rows(url) == BOOKED
     assert not list((home / INBOX).glob("*.json"))
 
 
 def test_an_empty_inbox_asks_no_server(tmp_path):
-    assert (
-        book_what_was_left(Settings(home=tmp_path, ledger=LedgerSettings(url="postgresql://nobody@127.0.0.1:1/x"))) == 0
-    )
+    with Bookkeeper(Settings(home=tmp_path, ledger=LedgerSettings(url=NOWHERE))) as bookkeeper:
+        assert bookkeeper.book() == 0
+    with Bookkeeper(Settings(home=tmp_path)) as bookkeeper:
+        assert bookkeeper.book() == 0
+    assert not (tmp_path / "postgres").exists()
+
+
+def test_without_a_ledger_of_its_own_the_embedded_server_is_started_for_it_though_the_source_lies_elsewhere(home):
+    settings = Settings(home=home, source=SourceSettings(url=NOWHERE))
+    with Bookkeeper(settings) as bookkeeper:
+        assert bookkeeper.book() == len(CLICKS)
+        assert rows(ledger_url(settings)) == BOOKED
+        leave_note(home, Unsubscribe(3, "push"), AT)
+        assert bookkeeper.book() == 1
+    assert embedded_server(settings).running is None
+    with embedded_server(settings), Bookkeeper(settings) as bookkeeper:
+        assert bookkeeper.book() == 0
+        assert len(rows(ledger_url(settings))) == len(CLICKS) + 1
+
+
+def test_a_ledger_that_is_away_is_said_once_and_again_at_intervals_by_the_name_of_its_setting(home, caplog):
+    settings = Settings(home=home, ledger=LedgerSettings(url=NOWHERE))
+    with Bookkeeper(settings) as bookkeeper:
+        for _ in range(5):
+            bookkeeper.book_or_say()
+    (said,) = [record.getMessage() for record in caplog.records if record.name == "flowforge.ledger"]
+    assert "FLOWFORGE_LEDGER__URL" in said
+    assert f"3 kept in {home / INBOX}" in said
+    assert "\n" not in said
+    with Bookkeeper(settings, repeat_seconds=0) as bookkeeper:
+        bookkeeper.book_or_say()
+        bookkeeper.book_or_say()
+    assert len([record for record in caplog.records if record.name == "flowforge.ledger"]) == 3
+
+
+def test_an_embedded_server_that_cannot_be_started_is_said_with_the_setting_that_spares_it(home, tmp_path):
+    settings = Settings(home=home, source=SourceSettings(url=NOWHERE, pg_bin=tmp_path / "none"))
+    with Bookkeeper(settings) as bookkeeper, pytest.raises(LedgerAway, match="FLOWFORGE_LEDGER__URL is not set"):
+        bookkeeper.book()
+    assert len(list((home / INBOX).glob("*.json"))) == 3

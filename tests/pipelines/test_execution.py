@@ -96,7 +96,7 @@ def test_a_damaged_product_is_refused_by_name(lake):
 def test_an_older_snapshot_than_the_newest_state_is_refused(lake):
     older = staged(lake, snapshot(lake, AS_OF - timedelta(hours=2), **SOCIAL))
     run_feed(lake, staged(lake, snapshot(lake, **SOCIAL)))
-    with pytest.raises(OutOfOrder, match="flowforge replay"):
+    with pytest.raises(OutOfOrder, match="a FLOWFORGE_HOME of its own"):
         run_feed(lake, older)
 
 

@@ -15,13 +15,12 @@ from store.generations import (
     pin,
     publish,
     rollback,
-    row_drift,
     unpin,
     verify,
 )
-from store.serving import Generation, Generations
+from store.serving import Generations
 from store.settings import RetentionSettings
-from tests.support.serving import AS_OF, KEEP, datasets_of, plan_of, sample_frames, small_generation, table, user
+from tests.support.serving import AS_OF, KEEP, datasets_of, plan_of, small_generation
 
 HOUR = timedelta(hours=1)
 
@@ -254,29 +253,3 @@ def test_a_failure_while_building_changes_nothing_and_leaves_nothing(
             small_generation(tmp_path, AS_OF + HOUR)
     assert live(tmp_path) == first.generation
     assert [p.name for p in (tmp_path / "generations").iterdir() if p.is_dir()] == [first.generation]
-
-
-def drift_against(tmp_path: Path, counts: tuple[int, int]) -> list[str]:
-    opened = []
-    for hour, count in enumerate(counts):
-        frames = {**sample_frames(), "staged_users": table("staged_users", [user(n) for n in range(1, count + 1)])}
-        done = small_generation(tmp_path, AS_OF + hour * HOUR, frames=frames)
-        opened.append(Generation.open(tmp_path / "generations" / done.generation))
-    return row_drift(opened[1], opened[0], percent=50)
-
-
-@pytest.mark.parametrize(("before", "after", "is_drift"), [(200, 99, True), (200, 100, False), (200, 301, True),
-                                                          (200, 300, False), (6, 60, False)])  # fmt: skip
-def test_rows_may_not_drift_further_than_allowed(tmp_path: Path, before: int, after: int, is_drift: bool) -> None:
-    failures = drift_against(tmp_path, (before, after))
-    assert any(f"dataset users went from {before} to {after} rows" in failure for failure in failures) == is_drift
-
-
-def test_a_dataset_that_vanished_is_drift_and_a_first_generation_has_none(tmp_path: Path) -> None:
-    frames = sample_frames()
-    before = Generation.open(tmp_path / "generations" / small_generation(tmp_path).generation)
-    del frames["entitlements"]
-    done = small_generation(tmp_path, AS_OF + HOUR, frames=frames)
-    after = Generation.open(tmp_path / "generations" / done.generation)
-    assert row_drift(after, before, percent=50) == ["dataset entitlements is gone; the live generation has 6 rows"]
-    assert row_drift(after, None, percent=50) == []
