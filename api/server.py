@@ -25,7 +25,6 @@ from pydantic import BaseModel, SecretStr
 from api.counting import COUNTS_FOLDER
 from api.keyring import KeyRing, KeysUnusable
 from api.logs import logging_config
-from store.payloads import cursor_keys
 from store.ports import PortTaken, check_port, claimed_port
 from store.settings import Settings, SettingsInvalid, load_settings
 
@@ -127,7 +126,6 @@ def main(arguments: list[str] | None = None) -> None:
         parser.error(str(error))
     try:
         KeyRing(settings)  # here, so that a bad setting is said once: workers that fail are started again and again
-        cursor_keys(settings.home, [key.get_secret_value() for key in settings.secret.cursor_keys])
         serve(settings, **options)
     except (KeysUnusable, PortTaken, OSError, ValueError) as error:
         sys.exit(f"flowforge serve: the API could not be started: {error}")

@@ -9,11 +9,6 @@ import os
 import secrets
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
-
-MIN_KEY_BYTES: Final = 32
-"""Of a configured key, as of one we make: HMAC-SHA256 is no stronger than its key, and a short one can be guessed from
-a single cursor."""
 
 
 def kept_key(home: Path, name: str) -> bytes:
@@ -44,15 +39,5 @@ def kept_key(home: Path, name: str) -> bytes:
 
 
 def cursor_keys(home: Path, configured: Sequence[str]) -> list[bytes]:
-    """The keys that sign cursors, newest first: those configured, else the one kept in ``home``.
-
-    Raises ``ValueError`` naming the setting, and no key, when one is shorter than :data:`MIN_KEY_BYTES`.
-    """
-    keys = [key.encode() for key in configured]
-    for number, key in enumerate(keys, 1):
-        if len(key) < MIN_KEY_BYTES:
-            raise ValueError(
-                f"FLOWFORGE_SECRET__CURSOR_KEYS: key {number} of {len(keys)} has {len(key)} bytes, and needs "
-                f"{MIN_KEY_BYTES} at least; `openssl rand -hex 32` makes one, or unset it to have one made in HOME"
-            )
-    return keys or [kept_key(home, "cursor")]
+    """The keys that sign cursors, newest first: those configured, else the one kept in ``home``."""
+    return [key.encode() for key in configured] or [kept_key(home, "cursor")]

@@ -10,7 +10,6 @@ from store.payloads import (
     Cursor,
     CursorInvalid,
     chronological_sort_key,
-    cursor_keys,
     etag_of,
     instant_text,
     kept_key,
@@ -100,17 +99,6 @@ def test_instants_are_utc_with_microseconds():
 def test_an_entity_tag_is_over_data_and_state():
     assert etag_of(b"[]", "empty") != etag_of(b"[]", "building") != etag_of(b"[1]", "building")
     assert len(etag_of(b"[]", "empty")) == 16
-
-
-@given(st.lists(st.text(st.characters(min_codepoint=33, max_codepoint=0x2FF), max_size=40), max_size=3))
-def test_configured_cursor_keys_are_taken_only_when_none_can_be_guessed(tmp_path_factory, keys):
-    home = tmp_path_factory.getbasetemp()
-    short = [number for number, key in enumerate(keys, 1) if len(key.encode()) < 32]
-    if short:
-        with pytest.raises(ValueError, match=f"SECRET__CURSOR_KEYS: key {short[0]} of {len(keys)} has"):
-            cursor_keys(home, keys)
-    else:
-        assert cursor_keys(home, keys) == ([key.encode() for key in keys] or [kept_key(home, "cursor")])
 
 
 def test_a_kept_key_is_made_once_and_stays(tmp_path):
