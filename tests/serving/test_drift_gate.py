@@ -57,10 +57,12 @@ def test_the_first_digests_of_a_young_installation_are_published(tmp_path: Path)
     assert done[-1].is_live
 
 
-def test_everybody_falling_quiet_and_coming_back_is_published(tmp_path: Path) -> None:
+def test_everybody_coming_back_at_once_is_published_and_everybody_falling_quiet_at_once_is_not(tmp_path: Path) -> None:
     long_ago = {"last_seen_at": AS_OF - timedelta(days=90)}
-    done = publish_in_turn(tmp_path, world(300), world(300, **long_ago), world(300))
-    assert [publication.is_live for publication in done] == [True] * 3
+    done = publish_in_turn(tmp_path, world(300, **long_ago), world(300))
+    assert [publication.is_live for publication in done] == [True] * 2
+    with pytest.raises(GenerationRefused, match="dataset feed went from 300 to 0 rows"):
+        publish_in_turn(tmp_path / "other", world(300), world(300, **long_ago))
 
 
 def test_a_platform_that_begins_with_nobody_grows_without_being_asked(tmp_path: Path) -> None:
