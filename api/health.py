@@ -9,6 +9,7 @@ from fastapi import Request, Response
 from api.conditional import JSON
 from api.runtime import Runtime, runtime_of
 from store.payloads import Ready, instant_text
+from store.payloads.feed_words import span
 
 
 async def livez() -> Response:
@@ -46,7 +47,7 @@ def readiness(runtime: Runtime, now: datetime) -> Ready:
     age = max(0, int((now - generation.as_of).total_seconds()))
     limit = runtime.settings.api.max_data_age_seconds
     if age > limit:
-        reasons.append(f"the data are {age} seconds old, more than {limit}")
+        reasons.append(f"the data are {span(age)} old, more than {span(limit)}")
     return Ready(
         status="degraded" if reasons else "ok",
         generation=generation.id,

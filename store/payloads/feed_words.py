@@ -157,11 +157,18 @@ def listed(names: list[str], others: int) -> str:
 
 
 def ago(now: datetime, then: datetime) -> str:
-    """How long ago, in the unit that is read most easily."""
-    minutes = int((now - then).total_seconds() // 60)
-    if minutes < 60:
-        return f"{max(minutes, 1)} min ago"
-    return f"{minutes // 60} h ago" if minutes < 48 * 60 else f"{minutes // (24 * 60)} days ago"
+    """How long ago, a minute at least."""
+    return f"{span(max((now - then).total_seconds(), 60))} ago"
+
+
+def span(seconds: float) -> str:
+    """A length of time in whole units of the one that is read most easily."""
+    whole = int(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min"
+    return f"{whole // 3600} h" if whole < 48 * 3600 else f"{whole // 86_400} days"
 
 
 def _among(row: Row, others: str) -> str:

@@ -8,7 +8,7 @@ from datetime import timedelta
 import polars as pl
 import pytest
 
-from store.payloads.feed_words import Teller
+from store.payloads.feed_words import Teller, span
 from tests.support.feed import AS_OF, World, run
 
 NAMES = {1: "Ann", 2: "Bob", 3: "Cleo", 4: "Dan", 5: "Eve", 6: "Finn", 20: "Tess"}
@@ -119,3 +119,11 @@ def test_what_has_no_words_is_not_quoted(world: World) -> None:
     world.activity(11, 3, "reaction", on=10, ago=2)
     lines = [line for line, _ in told(world)]
     assert set(lines) == {"Bob posted something without words  (3 h ago)", "Cleo reacted to Bob's post  (2 h ago)"}
+
+
+@pytest.mark.parametrize(("seconds", "told"), [
+    (0, "0 s"), (59.9, "59 s"), (60, "1 min"), (3599, "59 min"), (3600, "1 h"), (172_799, "47 h"), (172_800, "2 days"),
+    (14_431_723, "167 days"),
+])  # fmt: skip
+def test_a_length_of_time_is_told_in_one_unit(seconds: float, told: str) -> None:
+    assert span(seconds) == told
