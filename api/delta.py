@@ -50,7 +50,9 @@ async def feed_delta(request: Request, query: Annotated[DeltaParameters, Query()
     doubted = set() if held is None or before is None else _withheld_ids(runtime, held, *before)
     upserts = b",".join(item for item_id, item in now.items() if earlier.get(item_id) != item or item_id in doubted)
     gone = [item_id for item_id in earlier if item_id not in now]
-    removes = json.dumps(_removed(generation, user_id, query.mode, gone), separators=(",", ":")).encode()
+    revoked = set() if found is None else _ids_at(found[0], found[1], withheld.places)
+    told = _removed(generation, user_id, query.mode, gone, revoked)
+    removes = json.dumps(told, separators=(",", ":")).encode()
     state = "building" if found is None else withheld.state or found[0].state(found[1])
     origin = origin_of(generation, None if found is None else found[0])
     head = {
@@ -86,16 +88,30 @@ def _item_ids(dataset: Dataset, row: int) -> list[str]:
 
 def _withheld_ids(runtime: Runtime, generation: Generation, dataset: Dataset, row: int) -> set[str]:
     """Items that a client of an older feed has or has not, as it was read before they were revoked or after."""
-    ids, withheld = _item_ids(dataset, row), runtime.withholding.of(generation, dataset, row)
-    return {ids[place] for place in withheld.places}
+    return _ids_at(dataset, row, runtime.withholding.of(generation, dataset, row).places)
 
 
-def _removed(generation: Generation, user_id: int, mode: str, gone: list[str]) -> list[dict[str, str]]:
-    """The items that left, with the reasons told by the tombstones of ``generation``."""
+def _ids_at(dataset: Dataset, row: int, places: AbstractSet[int]) -> set[str]:
+    if not places:
+        return set()
+    ids = _item_ids(dataset, row)
+    return {ids[place] for place in places}
+
+
+def _removed(
+    generation: Generation, user_id: int, mode: str, gone: list[str], revoked: AbstractSet[str]
+) -> list[dict[str, str]]:
+    """The items that left, with the reasons told by the tombstones of ``generation``.
+
+    What was ``revoked`` since then is removed, as the next generation's tombstones will say.
+    """
     told: dict[str, str] = {}
     tombstones = generation.dataset("feed_tombstones")
     row = tombstones.find(user_id) if gone and tombstones is not None else None
     if tombstones is not None and row is not None:
         buried = json.loads(tombstones.body(row))["gone"]
         told = {each["item_id"]: each["reason"] for each in buried if each["mode"] == mode}
-    return [{"item_id": item_id, "reason": told.get(item_id, UNTOLD)} for item_id in gone]
+    return [
+        {"item_id": item_id, "reason": "removed" if item_id in revoked else told.get(item_id, UNTOLD)}
+        for item_id in gone
+    ]
