@@ -176,6 +176,7 @@ def child(part: str, size: int) -> None:
             return model
 
         product.train, training.is_better = timed, noted
+        training.LEAST_POSITIVES = 1  # of a graph that closes few triangles there is little to learn from
         result, cost = measured(partial(compute, Inputs(frames, {}, None, settings, AS_OF), Engine(2)))
         told([cost["cpu"]], wedges(world, viewers), training=sum(spent), ranker=result.notes["ranker"],
              verdicts=verdicts)  # fmt: skip
