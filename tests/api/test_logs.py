@@ -58,7 +58,11 @@ def test_each_request_has_one_line_of_known_fields(home):
 
 
 def test_forked_workers_never_give_the_same_trace_id():
-    code = "import os; from api.logs import trace_id; os.fork(); print(*(trace_id(None) for _ in range(1000)))"
+    # One writes after the other: what two processes write to a pipe at once may mix.
+    code = (
+        "import os; from api.logs import trace_id; child = os.fork(); child and os.waitpid(child, 0); "
+        "print(*(trace_id(None) for _ in range(1000)))"
+    )
     told = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=True, text=True).stdout
     ids = told.split()
     assert len(set(ids)) == len(ids) == 2000
